@@ -1,0 +1,444 @@
+"""The bundle: a folder ``NAME.rnnx/`` with a manifest, variants, golden vectors and reports; every file hashed.
+
+Reading is defensive: a bundle comes from somewhere else, so its manifest is checked before anything that it names
+is opened. Writing is whole or not at all: everything goes to a temporary folder beside the target, which is then
+renamed. The manifest's form is published in ``bundle.schema.json``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import secrets
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import (
+    AlteredFileError,
+    BundleError,
+    BundleExistsError,
+    BundleNotFoundError,
+    ManifestError,
+    MissingFileError,
+    NewerSchemaError,
+    UnsafePathError,
+    VariantError,
+)
+from .signature import Signature
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+#: Version of the manifest's form. It rises whenever an older rnnx could misread a newer manifest.
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+GOLDEN = "golden.npz"
+PARITY = "parity.json"
+
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tolerance:
+    """How far a candidate may be from its reference, element by element: ``atol * max(scale, floor)``.
+
+    Attributes:
+        atol: absolute tolerance for an output whose scale is one.
+        floor: smallest scale, so that an output of zeros is not held to a tolerance of zero.
+    """
+
+    atol: float
+    floor: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Variant:
+    """One ONNX file of a bundle.
+
+    Attributes:
+        precision: ``fp32``, ``int8`` or ``fp16``.
+        mode: ``offline`` (whole sequences) or ``streaming`` (state in, state out).
+        file: its path in the bundle.
+        opset: version of the ONNX operator set.
+        tolerance: what its parity was judged by.
+        operators: how many nodes of each operator the graph has, subgraphs included.
+        data_files: files of external weights, beside ``file``.
+    """
+
+    precision: str
+    mode: str
+    file: str
+    opset: int
+    tolerance: Tolerance
+    operators: Mapping[str, int]
+    data_files: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """``fp32-offline``: the name of the variant."""
+        return f"{self.precision}-{self.mode}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileEntry:
+    """What the manifest says of one file.
+
+    Attributes:
+        size_bytes: its size in bytes.
+        sha256: its SHA-256, 64 hexadecimal digits.
+    """
+
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """The content of ``manifest.json``.
+
+    Attributes:
+        name: the model's name.
+        signature: its inputs, outputs, lengths and states.
+        variants: its ONNX files.
+        source: where it came from: source, its hash, the checkpoint's hash.
+        tools: versions of what made it.
+        files: every other file of the bundle, by path.
+        notes: what a user should know, one sentence each.
+    """
+
+    name: str
+    signature: Signature
+    variants: tuple[Variant, ...]
+    source: Mapping[str, Any] = field(default_factory=dict)
+    tools: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, FileEntry] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able dict in the form of ``bundle.schema.json``."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "name": self.name,
+            "signature": self.signature.to_json(),
+            "variants": [
+                {
+                    "precision": one.precision,
+                    "mode": one.mode,
+                    "file": one.file,
+                    "opset": one.opset,
+                    "tolerance": {"atol": one.tolerance.atol, "floor": one.tolerance.floor},
+                    "operators": dict(sorted(one.operators.items())),
+                    "data_files": list(one.data_files),
+                }
+                for one in self.variants
+            ],
+            "source": dict(self.source),
+            "tools": dict(sorted(self.tools.items())),
+            "notes": list(self.notes),
+            "files": {
+                path: {"size_bytes": entry.size_bytes, "sha256": entry.sha256}
+                for path, entry in sorted(self.files.items())
+            },
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Manifest:
+        """The manifest that :meth:`to_json` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError, AttributeError: ``data`` is not such a dict.
+        """
+        return cls(
+            name=str(data["name"]),
+            signature=Signature.from_json(data["signature"]),
+            variants=tuple(
+                Variant(
+                    precision=str(one["precision"]),
+                    mode=str(one["mode"]),
+                    file=_safe(one["file"]),
+                    opset=int(one["opset"]),
+                    tolerance=Tolerance(
+                        atol=float(one["tolerance"]["atol"]), floor=float(one["tolerance"]["floor"])
+                    ),
+                    operators={str(key): int(count) for key, count in one["operators"].items()},
+                    data_files=tuple(_safe(path) for path in one["data_files"]),
+                )
+                for one in data["variants"]
+            ),
+            source=dict(data["source"]),
+            tools={str(key): str(version) for key, version in data["tools"].items()},
+            notes=tuple(str(note) for note in data["notes"]),
+            files={
+                _safe(path): FileEntry(size_bytes=int(entry["size_bytes"]), sha256=str(entry["sha256"]))
+                for path, entry in data["files"].items()
+            },
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GoldenCase:
+    """Inputs and the source model's outputs for them, for a proof where the source is not.
+
+    Attributes:
+        inputs: arrays by input name.
+        outputs: the source's arrays by output name; a padded axis is as long as the source made it.
+    """
+
+    inputs: Mapping[str, NDArray[Any]]
+    outputs: Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bundle:
+    """A bundle on disk whose manifest has been read.
+
+    Attributes:
+        path: its folder.
+        manifest: the content of its manifest.
+        sha256: SHA-256 of the manifest, and so of everything in the bundle.
+    """
+
+    path: Path
+    manifest: Manifest
+    sha256: str
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Bundle:
+        """Read a bundle's manifest. Files are hashed when they are read, or all at once by :meth:`check`.
+
+        Raises:
+            BundleNotFoundError: nothing stands at ``path``, or no manifest in it.
+            NewerSchemaError: a newer rnnx wrote it.
+            ManifestError: the manifest is truncated or breaks its schema.
+            UnsafePathError: the manifest names a file outside of the bundle.
+        """
+        folder = Path(path)
+        try:
+            raw = (folder / MANIFEST).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            what = "has no manifest.json" if folder.exists() else "does not exist"
+            raise BundleNotFoundError(
+                f"'{folder}' {what}, so it is no bundle. Give a folder that 'rnnx export -o NAME.rnnx' wrote."
+            ) from None
+        return cls(path=folder, manifest=_parse(raw, folder), sha256=hashlib.sha256(raw).hexdigest())
+
+    def variant(self, precision: str = "auto", mode: str = "offline") -> Variant:
+        """The variant of this precision and mode; ``auto`` takes fp32 where it is, else the first.
+
+        Raises:
+            VariantError: the bundle has none.
+        """
+        fitting = [one for one in self.manifest.variants if one.mode == mode]
+        if precision == "auto":
+            fitting.sort(key=lambda one: one.precision != "fp32")
+        else:
+            fitting = [one for one in fitting if one.precision == precision]
+        if not fitting:
+            there = ", ".join(f"'{one.key}'" for one in self.manifest.variants)
+            raise VariantError(f"bundle '{self.path}' has no variant '{precision}-{mode}'; it has {there}.")
+        return fitting[0]
+
+    def read(self, name: str) -> bytes:
+        """The content of one file, checked against its hash.
+
+        Raises:
+            MissingFileError: the file is not there, or the manifest does not list it.
+            AlteredFileError: its size or hash is not the manifest's.
+        """
+        entry = self._entry(name)
+        try:
+            raw = (self.path / name).read_bytes()
+        except (FileNotFoundError, IsADirectoryError):
+            raise self._missing(name) from None
+        self._compare(name, entry, len(raw), hashlib.sha256(raw).hexdigest())
+        return raw
+
+    def check(self, names: Sequence[str] | None = None) -> None:
+        """Hash files without keeping them: those named, or all.
+
+        Raises:
+            MissingFileError, AlteredFileError: as :meth:`read`.
+        """
+        for name in self.manifest.files if names is None else names:
+            entry = self._entry(name)
+            try:
+                found = hash_file(self.path / name)
+            except (FileNotFoundError, IsADirectoryError):
+                raise self._missing(name) from None
+            self._compare(name, entry, found.size_bytes, found.sha256)
+
+    def golden(self) -> list[GoldenCase]:
+        """The golden vectors.
+
+        Raises:
+            MissingFileError, AlteredFileError: as :meth:`read`.
+            ManifestError: the file is not of the form that :func:`golden_bytes` writes.
+        """
+        cases: dict[int, GoldenCase] = {}
+        try:
+            with np.load(io.BytesIO(self.read(GOLDEN)), allow_pickle=False) as stored:
+                for key in stored.files:
+                    number, side, name = key.split("/", 2)
+                    case = cases.setdefault(int(number), GoldenCase(inputs={}, outputs={}))
+                    {"inputs": case.inputs, "outputs": case.outputs}[side][name] = stored[key]  # type: ignore[index]
+        except (ValueError, KeyError) as error:
+            if isinstance(error, BundleError):
+                raise
+            raise ManifestError(f"'{self.path / GOLDEN}' does not hold golden vectors: {error}.") from error
+        return [cases[number] for number in sorted(cases)]
+
+    def _entry(self, name: str) -> FileEntry:
+        entry = self.manifest.files.get(name)
+        if entry is None:
+            raise MissingFileError(f"the manifest of '{self.path}' does not list the file '{name}'. Export it again.")
+        return entry
+
+    def _missing(self, name: str) -> MissingFileError:
+        return MissingFileError(
+            f"bundle '{self.path}' lacks the file '{name}' that its manifest lists. Copy the whole folder again."
+        )
+
+    def _compare(self, name: str, entry: FileEntry, size_bytes: int, sha256: str) -> None:
+        if size_bytes != entry.size_bytes:
+            raise AlteredFileError(
+                f"'{self.path / name}' has {size_bytes} bytes, the manifest says {entry.size_bytes}. "
+                "The file was cut or changed: copy the bundle again, or export it again."
+            )
+        if sha256 != entry.sha256:
+            raise AlteredFileError(
+                f"'{self.path / name}' has SHA-256 {sha256[:12]}…, the manifest says {entry.sha256[:12]}…. "
+                "The file was changed: copy the bundle again, or export it again."
+            )
+
+
+def golden_bytes(cases: Sequence[GoldenCase]) -> bytes:
+    """Golden vectors as an ``npz`` file without pickles; equal cases give equal bytes."""
+    arrays = {
+        f"{number}/{side}/{name}": np.ascontiguousarray(array)
+        for number, case in enumerate(cases)
+        for side, named in (("inputs", case.inputs), ("outputs", case.outputs))
+        for name, array in named.items()
+    }
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+@contextmanager
+def staging(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
+    """A temporary folder beside ``path`` that takes its place when the block ends well, and vanishes when not.
+
+    Raises:
+        BundleExistsError: something stands at ``path`` and ``overwrite`` is false, or it is no bundle.
+        BundleError: the folder that should hold it does not exist.
+    """
+    target = Path(path)
+    check_target(target, overwrite=overwrite)
+    # The temporary folder stands beside the target because a rename is atomic only within one file system.
+    parent = target.resolve().parent
+    temporary = parent / f".{target.name}.{secrets.token_hex(4)}"
+    temporary.mkdir()
+    try:
+        yield temporary
+        if os.path.lexists(target):
+            check_target(target, overwrite=overwrite)
+            old = parent / f".{target.name}.{secrets.token_hex(4)}.old"
+            os.replace(target, old)
+            os.replace(temporary, target)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            os.replace(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_target(path: str | os.PathLike[str], *, overwrite: bool) -> None:
+    """Find out before any work whether a bundle may be written here.
+
+    Raises:
+        BundleExistsError, BundleError: as :func:`staging`.
+    """
+    target = Path(path)
+    if not target.resolve().parent.is_dir():
+        raise BundleError(f"cannot write '{target}': the folder '{target.resolve().parent}' does not exist. Make it.")
+    if not os.path.lexists(target):
+        return
+    if not overwrite:
+        raise BundleExistsError(f"'{target}' exists already. Choose another name, or replace it with --force.")
+    if not (target / MANIFEST).is_file():
+        # --force may replace a bundle, never a folder or file of somebody's own.
+        raise BundleExistsError(f"'{target}' exists and is no bundle, so it is not replaced. Choose another name.")
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
+    """Hash every file in ``folder`` and write the manifest that lists them; that manifest is returned."""
+    from dataclasses import replace  # noqa: PLC0415  (only writers need it)
+
+    files = {
+        str(PurePosixPath(path.relative_to(folder))): hash_file(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != MANIFEST
+    }
+    whole = replace(manifest, files=files)
+    text = json.dumps(whole.to_json(), indent=1, allow_nan=False) + "\n"
+    (folder / MANIFEST).write_text(text, encoding="utf-8")
+    return whole
+
+
+def hash_file(path: Path) -> FileEntry:
+    """Size and SHA-256 of a file, read piece by piece."""
+    digest = hashlib.sha256()
+    size = 0
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            size += len(chunk)
+    return FileEntry(size_bytes=size, sha256=digest.hexdigest())
+
+
+def _parse(raw: bytes, folder: Path) -> Manifest:
+    try:
+        data = json.loads(raw)
+        version = data["schema_version"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ManifestError(
+            f"'{folder / MANIFEST}' is not a manifest ({str(error) or type(error).__name__}): it was cut or changed. "
+            "Copy the bundle again."
+        ) from error
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise NewerSchemaError(
+            f"bundle '{folder}' has schema version {version}; this rnnx reads up to {SCHEMA_VERSION}. Upgrade rnnx."
+        )
+    if version != SCHEMA_VERSION or isinstance(version, bool):
+        raise ManifestError(f"'{folder / MANIFEST}' has schema version {version!r}; allowed is {SCHEMA_VERSION}.")
+    try:
+        manifest = Manifest.from_json(data)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, UnsafePathError):
+            raise
+        what = f"'{error.args[0]}' is missing" if type(error) is KeyError else str(error)
+        raise ManifestError(f"'{folder / MANIFEST}' breaks its schema: {what}. Export the bundle again.") from error
+    if not manifest.variants:
+        raise ManifestError(f"'{folder / MANIFEST}' lists no variants. Export the bundle again.")
+    return manifest
+
+
+def _safe(name: object) -> str:
+    """A file's path in the bundle, after it was found to stay there."""
+    path = PurePosixPath(str(name))
+    parts = str(name).split("/")
+    if not isinstance(name, str) or path.is_absolute() or "\\" in name or ":" in name or {"", ".", ".."} & {*parts}:
+        raise UnsafePathError(
+            f"the manifest names the file {name!r}, which is not a plain path inside the bundle. Do not use this bundle."
+        )
+    return name
+
