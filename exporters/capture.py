@@ -1,0 +1,321 @@
+"""Capture: an ``nn.Module`` becomes an exported program that is dynamic in every declared axis.
+
+``torch.export`` does the tracing. This module prepares it (recurrent layers and packed sequences answer in our own
+way while it runs, see recurrence.py and packed.py), names the axes, and turns what torch says of a frozen axis into
+the module, file and line that froze it.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+import re
+import threading
+import warnings
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+from torch.fx.experimental import _config as shape_config
+
+from ..errors import CaptureError, SignatureError
+from ..signature import AxisRange, Signature
+from . import packed, recurrence
+from .arguments import bind, example_inputs
+from .frozen import cannot_capture, freezing, narrower, refuse_frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+_active: contextvars.ContextVar[Capture | None] = contextvars.ContextVar("rnnx_capture", default=None)
+_patching = threading.RLock()
+
+
+@dataclass(kw_only=True, slots=True)
+class Capture:
+    """What is learned of one model while it is captured.
+
+    Attributes:
+        module_names: qualified name of each module, by ``id``.
+        needs_sorted_lengths: the source packs with ``enforce_sorted=True``.
+        trimmed: the source unpacks without ``total_length``, so its answer is ``max(lengths)`` steps long.
+    """
+
+    module_names: Mapping[int, str]
+    needs_sorted_lengths: bool = False
+    trimmed: bool = False
+    _zero_padded: dict[int, Tensor] = field(default_factory=dict)
+
+    def name(self, module: nn.Module, layer: int | None = None) -> str:
+        """``encoder.lstm.l0``: the module's name in the source, and which of its layers."""
+        name = self.module_names.get(id(module)) or type(module).__name__.lower()
+        return name if layer is None else f"{name}.l{layer}"
+
+    def packs(self, *, sorted_lengths: bool) -> None:
+        """Note that sequences are packed, and whether the source wants their lengths sorted."""
+        self.needs_sorted_lengths |= sorted_lengths
+
+    def trims_to_longest(self) -> None:
+        """Note that the source's padded answer ends at the longest row."""
+        self.trimmed = True
+
+    def zero_padded(self, x: Tensor) -> None:
+        """Note that ``x`` is zero past each row's length, which recurrent operators promise."""
+        self._zero_padded[id(x)] = x
+
+    def is_zero_padded(self, x: Tensor) -> bool:
+        """Whether ``x`` itself came from a recurrent operator with lengths."""
+        return self._zero_padded.get(id(x)) is x
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Captured:
+    """A model as a graph.
+
+    Attributes:
+        program: torch's exported program, with ``rnnx::`` operators for recurrent layers.
+        signature: the declared one, with the ranges of the axes that torch found.
+        output_axes: one tuple of axes an output, sizes as numbers or expressions over axis names.
+        needs_sorted_lengths: see :class:`Capture`.
+        trimmed: see :class:`Capture`.
+        example: sizes of the axes in the example that was traced.
+    """
+
+    program: torch.export.ExportedProgram
+    signature: Signature
+    output_axes: tuple[tuple[int | str, ...], ...]
+    needs_sorted_lengths: bool
+    trimmed: bool
+    example: Mapping[str, int]
+
+
+def capture(module: nn.Module, signature: Signature, *, example: Mapping[str, int] | None = None) -> Captured:
+    """Capture a model in eval mode.
+
+    Args:
+        module: the source. It is traced with example inputs and left as it was.
+        signature: its inputs; outputs are not looked at.
+        example: sizes for the example's axes, where the model cannot take the default ones.
+
+    Raises:
+        SignatureError: the inputs do not fit ``module.forward``.
+        CaptureError: the model fails on the example, or freezes a declared axis.
+    """
+    sizes, inputs = example_inputs(signature, example or {})
+    kwargs = bind(signature, inputs)
+    run = Capture(module_names={id(one): name for name, one in module.named_modules()})
+    _try_source(module, kwargs, sizes)
+    with capturing(run), freezing() as freezes:
+        program, ranges = _export(module, signature, kwargs, sizes, run, freezes)
+    symbols = _symbols(program, signature)
+    return Captured(
+        program=program,
+        signature=replace(signature, ranges=ranges),
+        output_axes=_output_axes(program, symbols),
+        needs_sorted_lengths=run.needs_sorted_lengths,
+        trimmed=run.trimmed,
+        example=sizes,
+    )
+
+
+@contextmanager
+def capturing(run: Capture) -> Iterator[None]:
+    """Within this block, and in this thread, torch's recurrent modules and packing answer in our own way."""
+    with _patching, ExitStack() as stack:
+        token = _active.set(run)
+        stack.callback(_active.reset, token)
+        for torch_class, forward in recurrence.FORWARDS.items():
+            stack.callback(setattr, torch_class, "forward", torch_class.forward)
+            torch_class.forward = _forward(torch_class.forward, forward)  # type: ignore[method-assign]
+        for function, stand_in in packed.FUNCTIONS.items():
+            # Callers hold references of their own (`from torch.nn.utils.rnn import ...`), which replacing the
+            # module's attribute would not reach. Replacing the function's code reaches them all.
+            stack.callback(setattr, function, "__code__", function.__code__)
+            stack.callback(_STAND_INS.pop, function.__name__)
+            original = FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__)
+            _STAND_INS[function.__name__] = (stand_in, original)
+            function.__code__ = _TRAMPOLINES[function.__name__].__code__
+        yield
+
+
+def _forward(original: Callable[..., Any], ours: Callable[..., Any]) -> Callable[..., Any]:
+    def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        run = _active.get()
+        return original(self, *args, **kwargs) if run is None else ours(self, run, *args, **kwargs)
+
+    return forward
+
+
+def answer(name: str, *args: Any) -> Any:  # noqa: ANN401
+    """Called by torch's own packing functions during capture; threads that capture nothing get the original."""
+    stand_in, original = _STAND_INS[name]
+    run = _active.get()
+    return original(*args) if run is None else stand_in(run, *args)
+
+
+_STAND_INS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {}
+
+
+# The bodies below run with torch's globals, so they import what they call. Their parameters are torch's own.
+def _pack(input, lengths, batch_first=False, enforce_sorted=True):  # type: ignore[no-untyped-def]  # noqa: A002, ANN001, ANN202, FBT002
+    from rnnx.exporters.capture import answer  # noqa: PLC0415
+
+    return answer("pack_padded_sequence", input, lengths, batch_first, enforce_sorted)
+
+
+def _pad(sequence, batch_first=False, padding_value=0.0, total_length=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, FBT002
+    from rnnx.exporters.capture import answer  # noqa: PLC0415
+
+    return answer("pad_packed_sequence", sequence, batch_first, padding_value, total_length)
+
+
+_TRAMPOLINES = {"pack_padded_sequence": _pack, "pad_packed_sequence": _pad}
+
+
+def _try_source(module: nn.Module, kwargs: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+    """Run the source itself first: its own errors are clearer than those of a tracer."""
+    try:
+        with torch.no_grad():
+            module(**kwargs)
+    except Exception as error:
+        shown = ", ".join(f"{axis}={size}" for axis, size in sizes.items())
+        raise CaptureError(
+            f"the model itself fails on example inputs with {shown}: {type(error).__name__}: {error}. "
+            "Check the declared inputs against the model's forward, or give sizes that it takes: --example time=12."
+        ) from error
+
+
+def _export(
+    module: nn.Module,
+    signature: Signature,
+    kwargs: Mapping[str, Any],
+    sizes: Mapping[str, int],
+    run: Capture,
+    freezes: list[Any],
+) -> tuple[torch.export.ExportedProgram, tuple[AxisRange, ...]]:
+    """Export; where torch finds that an axis has a smaller range than declared, once more with that range.
+
+    torch.export assumes that a symbolic size is neither 0 nor 1. Where a model makes that assumption visible (a
+    strided convolution whose answer may be one step long), torch rejects its own assumption as a constraint, and
+    a second form of tracing that does without it (``backed_size_oblivious``) is tried; it comes second because it
+    misses other constraints, such as a divisor.
+    """
+    ranges = {axis: signature.range(axis) for axis in signature.dynamic_axes}
+    for oblivious in (False, True):
+        for _attempt in range(3):
+            dims = {axis: _dim(allowed) for axis, allowed in ranges.items()}
+            shapes = bind(signature, {s.name: _dynamic_shape(s.axes, dims) for s in signature.inputs})
+            freezes.clear()
+            try:
+                with warnings.catch_warnings(), shape_config.patch(backed_size_oblivious=oblivious):
+                    warnings.simplefilter("ignore")  # torch's own deprecations, none of which a user can act on
+                    program = torch.export.export(module, (), dict(kwargs), dynamic_shapes=shapes, strict=False)
+            except CaptureError:
+                raise
+            except Exception as error:
+                narrowed = narrower(error, ranges)
+                ranges.update(narrowed)
+                last = error
+                if not narrowed:
+                    break
+            else:
+                return program, tuple(ranges.values())
+        refuse_frozen(last, freezes, ranges, sizes, run.module_names)
+    raise cannot_capture(last, run.module_names) from last
+
+
+def _dim(allowed: AxisRange) -> Any:  # noqa: ANN401
+    if allowed.multiple_of > 1:
+        # torch writes a multiple as an expression over a dimension that has no other use.
+        base = Dim(f"_{allowed.name}", min=max(allowed.minimum // allowed.multiple_of, 1))
+        return allowed.multiple_of * base
+    return Dim(allowed.name, min=allowed.minimum, max=allowed.maximum)
+
+
+def _dynamic_shape(axes: tuple[int | str, ...], dims: Mapping[str, Any]) -> dict[int, Any]:
+    return {index: dims[axis] for index, axis in enumerate(axes) if isinstance(axis, str)}
+
+
+def _symbols(program: torch.export.ExportedProgram, signature: Signature) -> dict[str, str]:
+    """Axis names by torch's own symbols (``s27`` → ``time``)."""
+    placeholders = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
+    symbols: dict[str, str] = {}
+    for spec, name in zip(signature.inputs, program_inputs(program, signature), strict=True):
+        for axis, size in zip(spec.axes, placeholders[name].meta["val"].shape, strict=True):
+            if isinstance(axis, str) and isinstance(size, torch.SymInt):
+                # An axis that must be a multiple is written `4*s27`, and the graph uses s27 itself.
+                factor, symbol = size.node.expr.as_coeff_Mul()
+                symbols.setdefault(str(symbol), axis if factor == 1 else f"({axis}//{factor})")
+    return symbols
+
+
+def program_inputs(program: torch.export.ExportedProgram, signature: Signature) -> list[str]:
+    """The program's name for each of the signature's inputs, in the signature's order."""
+    there = program.graph_signature.user_inputs
+    names = [spec.argument.replace(".", "_") for spec in signature.inputs]
+    if set(names) != set(there):
+        raise CaptureError(f"the captured program takes {list(there)}, the signature says {names}.")
+    return names
+
+
+def _output_axes(
+    program: torch.export.ExportedProgram, symbols: Mapping[str, str]
+) -> tuple[tuple[int | str, ...], ...]:
+    nodes = {node.name: node for node in program.graph.nodes}
+    axes: list[tuple[int | str, ...]] = []
+    for index, name in enumerate(program.graph_signature.user_outputs):
+        value = nodes[name].meta["val"] if name in nodes else None
+        if not isinstance(value, Tensor):
+            raise CaptureError(
+                f"output {index} is {value if value is not None else name!r}, which is no tensor. "
+                "Return tensors only (or leave the output out)."
+            )
+        axes.append(tuple(_axis(size, symbols, f"output{index}_axis{d}") for d, size in enumerate(value.shape)))
+    return tuple(axes)
+
+
+def _axis(size: Any, symbols: Mapping[str, str], fallback: str) -> int | str:  # noqa: ANN401
+    """A size as a number, an axis name, or an expression over axis names such as ``time//2``."""
+    if not isinstance(size, torch.SymInt):
+        return int(size)
+    text = str(size.node.expr)
+    for symbol in size.node.expr.free_symbols:
+        if str(symbol) not in symbols:
+            return fallback
+    named = re.sub(r"\b[su]\d+\b", lambda match: symbols[match[0]], text).replace(" ", "")
+    bare = re.fullmatch(r"\(([^()]*)\)", named)
+    return bare[1] if bare else named
+
+
+def check_forward(module: nn.Module, signature: Signature) -> None:
+    """Find out whether the declared inputs fit the parameters of ``forward``.
+
+    Raises:
+        SignatureError: an input has no parameter, or a parameter without default has no input.
+    """
+    parameters = inspect.signature(module.forward).parameters
+    open_ended = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
+    named = {
+        name: one
+        for name, one in parameters.items()
+        if one.kind in {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
+    }
+    given = {spec.argument.split(".")[0] for spec in signature.inputs}
+    wants = ", ".join(f"'{name}'" for name in named) or "nothing"
+    for spec in signature.inputs:
+        argument = spec.argument.split(".")[0]
+        if argument not in named and not open_ended:
+            raise SignatureError(
+                f"input '{spec.name}' goes to the argument '{argument}', which {type(module).__name__}.forward does "
+                f"not have; it takes {wants}. Name the input so, or write '{spec.name} -> ARGUMENT: ...'."
+            )
+    for name, one in named.items():
+        if one.default is inspect.Parameter.empty and name not in given:
+            raise SignatureError(
+                f"{type(module).__name__}.forward needs the argument '{name}', which no input goes to. "
+                f"Declare it: --input \"{name}: float32[batch, time, ...]\"."
+            )

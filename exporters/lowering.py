@@ -1,0 +1,166 @@
+"""Lowering: an exported program becomes an ONNX graph whose recurrent layers are fused operators.
+
+``torch.onnx.export`` translates everything but the ``rnnx::`` operators, for which it writes nodes of our own domain
+with torch's weights as they are. :func:`lower_recurrence` then turns each of those into one ONNX ``LSTM``, ``GRU`` or
+``RNN`` (ONNX operator set 14 and later), or into a ``Scan`` where ONNX has no operator for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import onnx
+import onnxscript
+import torch
+
+from ..errors import LoweringError
+from . import recurrence  # noqa: F401  (registers the operators)
+from .layers import lower_layer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import onnx_ir as ir
+
+DOMAIN = "rnnx"
+#: What torch.onnx writes by itself; other versions are made from it.
+NATIVE_OPSET = 18
+#: Two directions of ``w_ih, w_hh, b_ih, b_hh, w_hr``.
+_MAX_WEIGHTS = 10
+
+
+def to_onnx(program: torch.export.ExportedProgram) -> ir.Model:
+    """Translate a captured program to ONNX, operator set :data:`NATIVE_OPSET`.
+
+    Raises:
+        LoweringError: an operator has no ONNX form.
+    """
+    _register_schemas()
+    table = {
+        torch.ops.rnnx.lstm.default: _lstm,
+        torch.ops.rnnx.gru.default: _gru,
+        torch.ops.rnnx.rnn.default: _rnn,
+    }
+    try:
+        with warnings.catch_warnings(), _quiet():
+            warnings.simplefilter("ignore")  # torch's own deprecations, none of which a user can act on
+            exported = torch.onnx.export(
+                program,
+                dynamo=True,
+                custom_translation_table=table,  # type: ignore[arg-type]
+                opset_version=NATIVE_OPSET,
+                optimize=False,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        first = str(cause).strip().splitlines()[0]
+        raise LoweringError(f"torch.onnx cannot translate the model: {type(cause).__name__}: {first}") from error
+    assert exported is not None
+    model = exported.model
+    lower_recurrence(model)
+    return model
+
+
+def lower_recurrence(model: ir.Model) -> None:
+    """Replace every node of the ``rnnx`` domain by ONNX operators.
+
+    Raises:
+        LoweringError: a layer's weights are not float32.
+    """
+    made: dict[tuple[Any, ...], ir.Value] = {}
+    taken: set[str] = set()
+    for node in tuple(model.graph):
+        if node.domain == DOMAIN:
+            lower_layer(node, made, taken)
+    model.graph.sort()
+    model.opset_imports.pop(DOMAIN, None)
+
+
+def _lstm(
+    input: Any,  # noqa: A002, ANN401
+    lengths: Any,  # noqa: ANN401
+    h_0: Any,  # noqa: ANN401
+    c_0: Any,  # noqa: ANN401
+    weights: Any,  # noqa: ANN401
+    *settings: Any,  # noqa: ANN401
+) -> Any:  # noqa: ANN401
+    return _opset().LSTM(input, lengths, h_0, c_0, *weights, **_attributes(*settings))
+
+
+def _gru(input: Any, lengths: Any, h_0: Any, weights: Any, *settings: Any) -> Any:  # noqa: A002, ANN401
+    return _opset().GRU(input, lengths, h_0, None, *weights, **_attributes(*settings))
+
+
+def _rnn(input: Any, lengths: Any, h_0: Any, weights: Any, *settings: Any) -> Any:  # noqa: A002, ANN401
+    return _opset().RNN(input, lengths, h_0, None, *weights, **_attributes(*settings))
+
+
+def _attributes(
+    hidden_size: int,
+    num_directions: int,
+    bias: bool,  # noqa: FBT001
+    name: str,
+    nonlinearity: str = "tanh",
+) -> dict[str, int | str]:
+    return {
+        "hidden_size": hidden_size,
+        "num_directions": num_directions,
+        "bias": int(bias),
+        "layer": name,
+        "nonlinearity": nonlinearity,
+    }
+
+
+def _opset() -> Any:  # noqa: ANN401
+    return onnxscript.values.Opset(DOMAIN, 1)
+
+
+def _register_schemas() -> None:
+    """Tell onnx of our operators, once a process: onnxscript writes only nodes whose schema it knows."""
+    parameter, attribute = onnx.defs.OpSchema.FormalParameter, onnx.defs.OpSchema.Attribute
+    option, kind = onnx.defs.OpSchema.FormalParameterOption, onnx.defs.OpSchema.AttrType
+    for name, states in (("LSTM", 2), ("GRU", 1), ("RNN", 1)):
+        if onnx.defs.has(name, DOMAIN):
+            continue
+        onnx.defs.register_schema(
+            onnx.defs.OpSchema(
+                name,
+                DOMAIN,
+                1,
+                inputs=[
+                    parameter("input", "T"),
+                    parameter("lengths", "tensor(int64)", param_option=option.Optional),
+                    parameter("h_0", "T", param_option=option.Optional),
+                    parameter("c_0", "T", param_option=option.Optional),
+                    # One by one, because torch.onnx's recorder mixes up variadic inputs with what precedes them.
+                    *(parameter(f"w_{n}", "T", param_option=option.Optional) for n in range(_MAX_WEIGHTS)),
+                ],
+                outputs=[parameter(one, "T") for one in ("output", "h_n", "c_n")[: 1 + states]],
+                type_constraints=[("T", ["tensor(float)", "tensor(double)", "tensor(float16)"], "floats")],
+                attributes=[
+                    attribute("hidden_size", kind.INT),
+                    attribute("num_directions", kind.INT),
+                    attribute("bias", kind.INT),
+                    attribute("layer", kind.STRING),
+                    attribute("nonlinearity", kind.STRING),
+                ],
+            )
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without torch.onnx's notes on libraries that are not installed."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

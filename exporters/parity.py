@@ -1,0 +1,232 @@
+"""Parity: a source and its variant side by side over the whole matrix. Run everything, then compare, then judge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ..bundle import GoldenCase, Tolerance
+from ..runtime.comparison import Difference, common_region, compare, scale_of
+from .arguments import bind
+from .outputs import flatten_outputs
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..signature import Signature
+    from .matrix import Case
+
+#: What an fp32 variant is held to: 1e-5 of each output's magnitude over the whole matrix.
+FP32 = Tolerance(atol=1e-5, floor=1e-3)
+
+#: Inputs by name to outputs by name. A source, a session and a fake in a test are all of this form.
+Runner = Callable[[Mapping[str, "NDArray[Any]"]], Mapping[str, "NDArray[Any]"]]
+
+#: How many cases become golden vectors, and how large one may be.
+_GOLDEN_CASES = 4
+_GOLDEN_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One output of one case.
+
+    Attributes:
+        case: the case, for people.
+        sizes: its sizes.
+        lengths: its kind of lengths.
+        states: whether its states were absent or random.
+        output: the output's name.
+        max_abs_diff: how far apart; infinity where they cannot be compared.
+        allowed: how far apart they may be.
+        passed: whether that is near enough.
+        reason: why they cannot be compared, or empty.
+        index: where the largest difference is.
+    """
+
+    case: str
+    sizes: Mapping[str, int]
+    lengths: str
+    states: str
+    output: str
+    max_abs_diff: float
+    allowed: float
+    passed: bool
+    reason: str
+    index: tuple[int, ...] | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ParityReport:
+    """What came of every case of the matrix.
+
+    Attributes:
+        variant: the variant's key, ``fp32-offline``.
+        tolerance: what floats were held to.
+        rows: one for each output of each case that the source answers.
+        undefined: cases that the source itself refuses, with its reason.
+    """
+
+    variant: str
+    tolerance: Tolerance
+    rows: tuple[Row, ...]
+    undefined: Mapping[str, str]
+
+    @property
+    def passed(self) -> bool:
+        """Whether there is something to judge and all of it passed."""
+        return bool(self.rows) and all(row.passed for row in self.rows)
+
+    @property
+    def misses(self) -> list[Row]:
+        """Rows that did not pass, the farthest first."""
+        return sorted((row for row in self.rows if not row.passed), key=lambda row: -row.max_abs_diff)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able dict; infinity is written as null."""
+        return {
+            "variant": self.variant,
+            "passed": self.passed,
+            "tolerance": {"atol": self.tolerance.atol, "floor": self.tolerance.floor},
+            "cases": [
+                {
+                    "sizes": dict(row.sizes),
+                    "lengths": row.lengths,
+                    "states": row.states,
+                    "output": row.output,
+                    "max_abs_diff": row.max_abs_diff if np.isfinite(row.max_abs_diff) else None,
+                    "allowed": row.allowed,
+                    "passed": row.passed,
+                    "reason": row.reason,
+                }
+                for row in self.rows
+            ],
+            "undefined": dict(self.undefined),
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answers:
+    """What the source said to every case.
+
+    Attributes:
+        cases: the cases that it answers.
+        references: its outputs for each.
+        undefined: the cases that it refuses, with its reason.
+    """
+
+    cases: Sequence[Case]
+    references: Sequence[Mapping[str, NDArray[Any]]]
+    undefined: Mapping[str, str]
+
+
+def source_runner(module: torch.nn.Module, signature: Signature) -> Runner:
+    """The source as a runner. States that are absent are left to ``forward``'s own default."""
+
+    def infer(inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+        with torch.no_grad():
+            result = flatten_outputs(module(**bind(signature, tensors)))
+        return {
+            spec.name: tensor.numpy() for spec, tensor in zip(signature.outputs, result, strict=True)
+        }
+
+    return infer
+
+
+def ask(source: Runner, cases: Sequence[Case], progress: Callable[[], None] | None = None) -> Answers:
+    """Run the source over every case."""
+    answered: list[Case] = []
+    references: list[Mapping[str, NDArray[Any]]] = []
+    undefined: dict[str, str] = {}
+    for case in cases:
+        try:
+            references.append({name: array.copy() for name, array in source(case.inputs).items()})
+            answered.append(case)
+        except Exception as error:  # noqa: BLE001  (whatever the source raises is its answer)
+            undefined[str(case)] = f"{type(error).__name__}: {error}".splitlines()[0]
+        if progress is not None:
+            progress()
+    return Answers(cases=answered, references=references, undefined=undefined)
+
+
+def judge(
+    answers: Answers,
+    candidate: Runner,
+    signature: Signature,
+    *,
+    variant: str,
+    tolerance: Tolerance = FP32,
+    progress: Callable[[], None] | None = None,
+) -> ParityReport:
+    """Run a variant over every case that the source answered, then compare all of them.
+
+    Args:
+        answers: the source's answers, from :func:`ask`.
+        candidate: the variant.
+        signature: names and axes of the outputs.
+        variant: the variant's key, for the report.
+        tolerance: how far floats may be apart.
+        progress: called after each case.
+    """
+    results: list[Mapping[str, NDArray[Any]] | str] = []
+    for case in answers.cases:
+        try:
+            results.append(candidate(case.inputs))
+        except Exception as error:  # noqa: BLE001  (a variant that fails is a miss, reported with the others)
+            results.append(f"the variant fails: {str(error).splitlines()[0]}")
+        if progress is not None:
+            progress()
+    measured = {one.axis for one in signature.lengths}
+    rows: list[Row] = []
+    for spec in signature.outputs:
+        scale = scale_of(reference[spec.name] for reference in answers.references)
+        for case, reference, result in zip(answers.cases, answers.references, results, strict=True):
+            if isinstance(result, str):
+                difference = Difference(max_abs_diff=float("inf"), allowed=0.0, reason=result)
+            else:
+                cut = common_region(reference[spec.name], result[spec.name], axes=spec.axes, measured=measured)
+                difference = compare(reference[spec.name], cut, tolerance=tolerance, scale=scale)
+            rows.append(_row(case, spec.name, difference))
+    return ParityReport(variant=variant, tolerance=tolerance, rows=tuple(rows), undefined=answers.undefined)
+
+
+def golden_cases(answers: Answers) -> list[GoldenCase]:
+    """A few cases to carry in the bundle: small ones, of as many kinds as there are."""
+    ranked = sorted(
+        range(len(answers.cases)),
+        # Rows of different lengths in one batch tell most; of one frame, least.
+        key=lambda i: (
+            answers.cases[i].lengths not in {"", "mixed"},
+            min(answers.cases[i].sizes.values(), default=1) < 2,
+            _bytes(answers.cases[i].inputs) + _bytes(answers.references[i]),
+            i,
+        ),
+    )
+    small = [
+        i for i in ranked if _bytes(answers.cases[i].inputs) + _bytes(answers.references[i]) <= _GOLDEN_BYTES
+    ] or ranked[:1]
+    return [GoldenCase(inputs=answers.cases[i].inputs, outputs=answers.references[i]) for i in small[:_GOLDEN_CASES]]
+
+
+def _bytes(arrays: Mapping[str, NDArray[Any]]) -> int:
+    return sum(array.nbytes for array in arrays.values())
+
+
+def _row(case: Case, output: str, difference: Difference) -> Row:
+    return Row(
+        case=str(case),
+        sizes=case.sizes,
+        lengths=case.lengths,
+        states=case.states,
+        output=output,
+        max_abs_diff=difference.max_abs_diff,
+        allowed=difference.allowed,
+        passed=difference.passed,
+        reason=difference.reason,
+        index=difference.index,
+    )

@@ -1,0 +1,76 @@
+"""Names that a person can read: nodes and values are called after the module of the source that they come from."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SCOPES = "pkg.torch.onnx.name_scopes"
+
+#: Metadata of a node: the qualified name of the source's module that it comes from.
+MODULE = "rnnx.module"
+
+
+class NamingPass(ir.passes.InPlacePass):
+    """Name nodes ``encoder.projection/MatMul`` and their values after them.
+
+    torch.onnx leaves each node's modules in its metadata, together with the paths of the source's files. The
+    modules become the name, the rest is removed: it would make the bytes of an export depend on where it was made.
+    Layers that were named while they were lowered keep their names.
+    """
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Rename every node, and every value that is not at the face."""
+        nodes = list(ir.traversal.RecursiveGraphIterator(model.graph))
+        # Names that lowering gave come first, so that none of them is pushed aside.
+        taken = {node.name for node in nodes if MODULE in node.metadata_props}
+        for node in nodes:
+            module = module_of(node)
+            if MODULE not in node.metadata_props:
+                wanted = f"{module}/{node.op_type}" if module else node.op_type
+                node.name = next(one for one in _candidates(wanted) if one not in taken)
+                taken.add(node.name)
+            node.metadata_props.clear()
+            node.metadata_props[MODULE] = module
+            node.doc_string = None
+        name_values(model)
+        return ir.passes.PassResult(model, modified=True)
+
+
+def name_values(model: ir.Model) -> None:
+    """Call every intermediate value after the node that makes it."""
+    taken = {value.name for value in (*model.graph.inputs, *model.graph.outputs)} | set(model.graph.initializers)
+    values = [
+        (node, index, value)
+        for node in ir.traversal.RecursiveGraphIterator(model.graph)
+        for index, value in enumerate(node.outputs)
+        if value.name != "" and not (value.is_graph_output() and value.name in taken)
+    ]
+    for _, _, value in values:
+        value.metadata_props.clear()
+    for node, index, value in values:
+        suffix = f".{index}" if len(node.outputs) > 1 else ""
+        value.name = next(one for one in _candidates(f"{node.name}:out{suffix}") if one not in taken)
+        taken.add(value.name)
+
+
+def module_of(node: ir.Node) -> str:
+    """Qualified name of the module that a node comes from; empty for the model itself."""
+    if MODULE in node.metadata_props:
+        return node.metadata_props[MODULE]
+    # The scopes are the modules from the root ('') inwards, then torch's name of the operation.
+    scopes = ast.literal_eval(node.metadata_props.get(_SCOPES, "[]"))
+    return str(scopes[-2]) if len(scopes) > 1 else ""
+
+
+def _candidates(name: str) -> Iterator[str]:
+    yield name
+    count = 1
+    while True:
+        yield f"{name}_{count}"
+        count += 1

@@ -1,0 +1,44 @@
+"""Simplification by onnxsim, a stage of its own whose result is checked."""
+
+from __future__ import annotations
+
+import onnx
+import onnx_ir as ir
+import onnxsim
+
+from ...errors import LoweringError
+
+#: Rewrites that we do not want. The first turns a product over ``(batch, time, features)`` into reshape, Gemm and
+#: reshape back with arithmetic on shapes, which is slower on a CPU and hides the product from quantization.
+SKIPPED = ("fuse_matmul_add_bias_into_gemm_batched",)
+
+#: Protocol buffers end here; larger models keep their weights outside, and onnxsim does not see those.
+LIMIT_BYTES = 2**31 - 1
+
+
+class SimplifyPass(ir.passes.FunctionalPass):
+    """Fold constants and remove what does nothing."""
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """The simplified model, a new one.
+
+        Raises:
+            LoweringError: onnxsim fails, or the ONNX checker rejects what it made.
+        """
+        before = ir.to_proto(model)
+        try:
+            after, _ = onnxsim.simplify(before, skipped_optimizers=list(SKIPPED))
+            onnx.checker.check_model(after, full_check=True)
+        except Exception as error:
+            raise LoweringError(
+                f"onnxsim failed on the graph: {type(error).__name__}: {error}. Export with --no-simplify."
+            ) from error
+        simplified = ir.from_proto(after)
+        return ir.passes.PassResult(simplified, modified=before.SerializeToString() != after.SerializeToString())
+
+
+def weight_bytes(model: ir.Model) -> int:
+    """Bytes of all weights."""
+    return sum(
+        value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value is not None
+    )
