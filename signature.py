@@ -75,10 +75,12 @@ class LengthsSpec:
     Attributes:
         name: the input's name.
         axis: the axis that it measures, nearly always ``time``.
+        tight: whether the longest row must fill the axis, because the model's answer depends on where it ends.
     """
 
     name: str
     axis: str
+    tight: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,11 +116,7 @@ class AxisRange:
 
     def admits(self, size: int) -> bool:
         """Whether an axis of this size is allowed."""
-        return (
-            size >= self.minimum
-            and (self.maximum is None or size <= self.maximum)
-            and size % self.multiple_of == 0
-        )
+        return size >= self.minimum and (self.maximum is None or size <= self.maximum) and size % self.multiple_of == 0
 
     def __str__(self) -> str:
         """For people: ``time >= 5``, ``2 <= batch <= 64, a multiple of 2``."""
@@ -200,7 +198,7 @@ class Signature:
         return {
             "inputs": [_tensor_to_json(spec) for spec in self.inputs],
             "outputs": [_tensor_to_json(spec) for spec in self.outputs],
-            "lengths": [{"name": one.name, "axis": one.axis} for one in self.lengths],
+            "lengths": [{"name": one.name, "axis": one.axis, "tight": one.tight} for one in self.lengths],
             "states": [{"name": s.name, "initial": s.initial, "output": s.output} for s in self.states],
             "ranges": [
                 {"name": r.name, "minimum": r.minimum, "maximum": r.maximum, "multiple_of": r.multiple_of}
@@ -218,7 +216,10 @@ class Signature:
         return cls(
             inputs=tuple(_tensor_from_json(one) for one in data["inputs"]),
             outputs=tuple(_tensor_from_json(one) for one in data["outputs"]),
-            lengths=tuple(LengthsSpec(name=str(one["name"]), axis=str(one["axis"])) for one in data["lengths"]),
+            lengths=tuple(
+                LengthsSpec(name=str(one["name"]), axis=str(one["axis"]), tight=bool(one["tight"]))
+                for one in data["lengths"]
+            ),
             states=tuple(
                 StateSpec(name=str(one["name"]), initial=str(one["initial"]), output=one["output"])
                 for one in data["states"]

@@ -44,8 +44,8 @@ def bind(signature: Signature, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _tuples(name: str, value: Any) -> Any:  # noqa: ANN401
     """Levels whose keys are numbers become tuples."""
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        return value  # a leaf: a dynamic shape is a dict too, with integers for keys
+    if not isinstance(value, dict):
+        return value
     if not all(key.isdecimal() for key in value):
         return {key: _tuples(f"{name}.{key}", one) for key, one in value.items()}
     if sorted(map(int, value)) != list(range(len(value))):
@@ -70,9 +70,7 @@ def example_inputs(signature: Signature, wanted: Mapping[str, int]) -> tuple[dic
     others = iter(_OTHER_SIZES)
     sizes = {
         axis: wanted.get(axis)
-        or _fit(
-            _BATCH_SIZE if axis == BATCH else _TIME_SIZE if axis == TIME else next(others), signature.range(axis)
-        )
+        or _fit(_BATCH_SIZE if axis == BATCH else _TIME_SIZE if axis == TIME else next(others), signature.range(axis))
         for axis in signature.dynamic_axes
     }
     generator = torch.Generator().manual_seed(0)

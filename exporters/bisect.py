@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from ..runtime.comparison import compare, scale_of
-from ..runtime.ort import import_ort
+from ..runtime.ort import cpu_session
 from .arguments import bind
 from .passes.naming import MODULE
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ..bundle import Tolerance
+    from ..manifest import Tolerance
     from ..signature import Signature
 
 
@@ -50,9 +50,7 @@ def first_difference(
             fitting = [one for one in values if one.shape == array.shape and one.dtype == array.dtype]
             if not fitting:
                 continue
-            differences = [
-                compare(array, one, tolerance=tolerance, scale=scale_of([array])) for one in fitting
-            ]
+            differences = [compare(array, one, tolerance=tolerance, scale=scale_of([array])) for one in fitting]
             nearest = min(differences, key=lambda one: one.max_abs_diff)
             if not nearest.passed:
                 kind = type(module.get_submodule(name)).__name__
@@ -121,16 +119,11 @@ def _graph_outputs(
     model: ir.Model, inputs: Mapping[str, NDArray[Any]], wanted: set[str | None]
 ) -> dict[str, NDArray[Any]]:
     """Run the graph once with these intermediate values as outputs too."""
-    ort = import_ort()
     copy = ir.from_proto(ir.to_proto(model))
     there = {value.name for value in copy.graph.outputs}
     for node in copy.graph:
         copy.graph.outputs.extend(v for v in node.outputs if v.name in wanted and v.name not in there)
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    session = ort.InferenceSession(
-        ir.to_proto(copy).SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = cpu_session(ir.to_proto(copy).SerializeToString())
     names = [value.name for value in copy.graph.outputs if value.name]
     feed = {value.name: np.ascontiguousarray(inputs[value.name]) for value in copy.graph.inputs if value.name}
     return dict(zip(names, session.run(names, feed), strict=True))

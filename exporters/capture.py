@@ -8,10 +8,10 @@ the module, file and line that froze it.
 from __future__ import annotations
 
 import contextvars
+import functools
 import inspect
 import re
 import threading
-import warnings
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from types import FunctionType
@@ -23,13 +23,18 @@ from torch.export import Dim
 from torch.fx.experimental import _config as shape_config
 
 from ..errors import CaptureError, SignatureError
-from ..signature import AxisRange, Signature
 from . import packed, recurrence
 from .arguments import bind, example_inputs
-from .frozen import cannot_capture, freezing, narrower, refuse_frozen
+from .frozen import Freeze, cannot_capture, freezing, narrower, refuse_frozen
+from .quiet import quiet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from ..signature import AxisRange, Signature
+
+#: How torch writes a size that is not known: s27 where an input has it, u0 where data decides.
+_SYMBOL = re.compile(r"\b[suz]\d+\b")
 
 _active: contextvars.ContextVar[Capture | None] = contextvars.ContextVar("rnnx_capture", default=None)
 _patching = threading.RLock()
@@ -43,11 +48,13 @@ class Capture:
         module_names: qualified name of each module, by ``id``.
         needs_sorted_lengths: the source packs with ``enforce_sorted=True``.
         trimmed: the source unpacks without ``total_length``, so its answer is ``max(lengths)`` steps long.
+        freezes: where Python asked for a symbolic size as a plain number.
     """
 
     module_names: Mapping[int, str]
     needs_sorted_lengths: bool = False
     trimmed: bool = False
+    freezes: list[Freeze] = field(default_factory=list)
     _zero_padded: dict[int, Tensor] = field(default_factory=dict)
 
     def name(self, module: nn.Module, layer: int | None = None) -> str:
@@ -83,6 +90,7 @@ class Captured:
         needs_sorted_lengths: see :class:`Capture`.
         trimmed: see :class:`Capture`.
         example: sizes of the axes in the example that was traced.
+        symbols: axis names, or expressions over them, by the symbols that the program's shapes are written in.
     """
 
     program: torch.export.ExportedProgram
@@ -91,6 +99,7 @@ class Captured:
     needs_sorted_lengths: bool
     trimmed: bool
     example: Mapping[str, int]
+    symbols: Mapping[str, str]
 
 
 def capture(module: nn.Module, signature: Signature, *, example: Mapping[str, int] | None = None) -> Captured:
@@ -109,8 +118,8 @@ def capture(module: nn.Module, signature: Signature, *, example: Mapping[str, in
     kwargs = bind(signature, inputs)
     run = Capture(module_names={id(one): name for name, one in module.named_modules()})
     _try_source(module, kwargs, sizes)
-    with capturing(run), freezing() as freezes:
-        program, ranges = _export(module, signature, kwargs, sizes, run, freezes)
+    with capturing(run), freezing(run.freezes):
+        program, ranges = _export(module, signature, kwargs, sizes, run)
     symbols = _symbols(program, signature)
     return Captured(
         program=program,
@@ -119,6 +128,7 @@ def capture(module: nn.Module, signature: Signature, *, example: Mapping[str, in
         needs_sorted_lengths=run.needs_sorted_lengths,
         trimmed=run.trimmed,
         example=sizes,
+        symbols=symbols,
     )
 
 
@@ -130,19 +140,22 @@ def capturing(run: Capture) -> Iterator[None]:
         stack.callback(_active.reset, token)
         for torch_class, forward in recurrence.FORWARDS.items():
             stack.callback(setattr, torch_class, "forward", torch_class.forward)
-            torch_class.forward = _forward(torch_class.forward, forward)  # type: ignore[method-assign]
+            torch_class.forward = _forward(torch_class.forward, forward)
         for function, stand_in in packed.FUNCTIONS.items():
             # Callers hold references of their own (`from torch.nn.utils.rnn import ...`), which replacing the
             # module's attribute would not reach. Replacing the function's code reaches them all.
             stack.callback(setattr, function, "__code__", function.__code__)
             stack.callback(_STAND_INS.pop, function.__name__)
-            original = FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__)
+            original: Callable[..., Any] = FunctionType(
+                function.__code__, function.__globals__, function.__name__, function.__defaults__
+            )
             _STAND_INS[function.__name__] = (stand_in, original)
             function.__code__ = _TRAMPOLINES[function.__name__].__code__
         yield
 
 
 def _forward(original: Callable[..., Any], ours: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)  # torch.export reads the names of the arguments
     def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         run = _active.get()
         return original(self, *args, **kwargs) if run is None else ours(self, run, *args, **kwargs)
@@ -179,7 +192,7 @@ _TRAMPOLINES = {"pack_padded_sequence": _pack, "pad_packed_sequence": _pad}
 def _try_source(module: nn.Module, kwargs: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
     """Run the source itself first: its own errors are clearer than those of a tracer."""
     try:
-        with torch.no_grad():
+        with torch.no_grad(), quiet():
             module(**kwargs)
     except Exception as error:
         shown = ", ".join(f"{axis}={size}" for axis, size in sizes.items())
@@ -195,7 +208,6 @@ def _export(
     kwargs: Mapping[str, Any],
     sizes: Mapping[str, int],
     run: Capture,
-    freezes: list[Any],
 ) -> tuple[torch.export.ExportedProgram, tuple[AxisRange, ...]]:
     """Export; where torch finds that an axis has a smaller range than declared, once more with that range.
 
@@ -209,14 +221,15 @@ def _export(
         for _attempt in range(3):
             dims = {axis: _dim(allowed) for axis, allowed in ranges.items()}
             shapes = bind(signature, {s.name: _dynamic_shape(s.axes, dims) for s in signature.inputs})
-            freezes.clear()
+            run.freezes.clear()
             try:
-                with warnings.catch_warnings(), shape_config.patch(backed_size_oblivious=oblivious):
-                    warnings.simplefilter("ignore")  # torch's own deprecations, none of which a user can act on
+                # torch writes the method `patch` into the module while it loads, where mypy does not see it.
+                patched = shape_config.patch(backed_size_oblivious=oblivious)  # type: ignore[attr-defined]
+                with quiet("torch.export", "torch.fx"), patched:
                     program = torch.export.export(module, (), dict(kwargs), dynamic_shapes=shapes, strict=False)
             except CaptureError:
                 raise
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  (torch raises of every kind; all of them are explained)
                 narrowed = narrower(error, ranges)
                 ranges.update(narrowed)
                 last = error
@@ -224,20 +237,21 @@ def _export(
                     break
             else:
                 return program, tuple(ranges.values())
-        refuse_frozen(last, freezes, ranges, sizes, run.module_names)
+        refuse_frozen(last, run.freezes, ranges, sizes, run.module_names)
     raise cannot_capture(last, run.module_names) from last
 
 
 def _dim(allowed: AxisRange) -> Any:  # noqa: ANN401
     if allowed.multiple_of > 1:
         # torch writes a multiple as an expression over a dimension that has no other use.
-        base = Dim(f"_{allowed.name}", min=max(allowed.minimum // allowed.multiple_of, 1))
-        return allowed.multiple_of * base
+        step = allowed.multiple_of
+        largest = None if allowed.maximum is None else allowed.maximum // step
+        return step * Dim(f"_{allowed.name}", min=max(-(-allowed.minimum // step), 1), max=largest)
     return Dim(allowed.name, min=allowed.minimum, max=allowed.maximum)
 
 
-def _dynamic_shape(axes: tuple[int | str, ...], dims: Mapping[str, Any]) -> dict[int, Any]:
-    return {index: dims[axis] for index, axis in enumerate(axes) if isinstance(axis, str)}
+def _dynamic_shape(axes: tuple[int | str, ...], dims: Mapping[str, Any]) -> list[Any]:
+    return [dims[axis] if isinstance(axis, str) else Dim.STATIC for axis in axes]
 
 
 def _symbols(program: torch.export.ExportedProgram, signature: Signature) -> dict[str, str]:
@@ -282,11 +296,14 @@ def _axis(size: Any, symbols: Mapping[str, str], fallback: str) -> int | str:  #
     """A size as a number, an axis name, or an expression over axis names such as ``time//2``."""
     if not isinstance(size, torch.SymInt):
         return int(size)
-    text = str(size.node.expr)
-    for symbol in size.node.expr.free_symbols:
-        if str(symbol) not in symbols:
-            return fallback
-    named = re.sub(r"\b[su]\d+\b", lambda match: symbols[match[0]], text).replace(" ", "")
+    return named_size(str(size.node.expr), symbols) or fallback
+
+
+def named_size(expression: str, symbols: Mapping[str, str]) -> str | None:
+    """An expression over torch's symbols as one over axis names; None where it has a symbol of no axis."""
+    if any(symbol not in symbols for symbol in _SYMBOL.findall(expression)):
+        return None
+    named = _SYMBOL.sub(lambda match: symbols[match[0]], expression).replace(" ", "")
     bare = re.fullmatch(r"\(([^()]*)\)", named)
     return bare[1] if bare else named
 
@@ -317,5 +334,5 @@ def check_forward(module: nn.Module, signature: Signature) -> None:
         if one.default is inspect.Parameter.empty and name not in given:
             raise SignatureError(
                 f"{type(module).__name__}.forward needs the argument '{name}', which no input goes to. "
-                f"Declare it: --input \"{name}: float32[batch, time, ...]\"."
+                f'Declare it: --input "{name}: float32[batch, time, ...]".'
             )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import pickle
+import re
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from ..errors import CheckpointError
+from .quiet import quiet
 
 if TYPE_CHECKING:
     import os
@@ -65,36 +69,42 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
 
 def _read_pickle(file: Path, *, trust_pickle: bool) -> Any:  # noqa: ANN401
     try:
-        return torch.load(file, map_location="cpu", weights_only=not trust_pickle)
+        with quiet():
+            return torch.load(file, map_location="cpu", weights_only=not trust_pickle)
     except pickle.UnpicklingError as error:
-        reason = str(error).split("\n", 1)[0]
-        if trust_pickle or "weights_only" not in str(error).lower():
-            raise CheckpointError(f"the checkpoint '{file}' cannot be read: {reason}. Save it again.") from error
+        # Bytes that are no pickle fail on an opcode. They must not be answered with the advice to trust them.
+        garbage = "Unsupported operand" in str(error) and not zipfile.is_zipfile(file)
+        if trust_pickle or garbage or "weights only" not in str(error).lower():
+            raise CheckpointError(
+                f"the checkpoint '{file}' cannot be read: it is no file that torch.save wrote, or it was cut or "
+                "changed. Save or copy it again."
+            ) from error
+        what = re.search(r"GLOBAL ([\w.]+)", str(error))
         raise CheckpointError(
-            f"the checkpoint '{file}' holds more than weights, and reading it would run code from it. Save only "
-            "weights, torch.save(model.state_dict(), path), or pass --trust-pickle if you trust where it comes from."
+            f"the checkpoint '{file}' holds more than weights{f' ({what[1]})' if what else ''}, and reading it would "
+            "run code from it. Save only weights, torch.save(model.state_dict(), path), or pass --trust-pickle if "
+            "you trust where it comes from."
         ) from error
     except Exception as error:
-        raise CheckpointError(
-            f"the checkpoint '{file}' cannot be read: {type(error).__name__}: {error}. Save or copy it again."
-        ) from error
+        reason = f"{type(error).__name__}: {error}".split(". ", 1)[0].rstrip(" .:")
+        raise CheckpointError(f"the checkpoint '{file}' cannot be read: {reason}. Save or copy it again.") from error
 
 
 def _weights_in(stored: Any, file: Path) -> dict[str, Tensor]:  # noqa: ANN401
     """The state dict, wherever in the checkpoint it is."""
-    if isinstance(stored, nn.Module):
-        return dict(stored.state_dict())
-    seen = stored
+    seen: Any = stored
     for _ in range(3):
         if isinstance(seen, nn.Module):
             return dict(seen.state_dict())
-        if isinstance(seen, dict) and seen and all(isinstance(one, Tensor) for one in seen.values()):
-            return {str(key): value for key, value in seen.items()}
-        nested = next((key for key in _NESTED_KEYS if isinstance(seen, dict) and key in seen), None)
-        if nested is None:
+        if not isinstance(seen, dict):
             break
-        seen = seen[nested]
-    found = f"the keys {_list(list(stored))}" if isinstance(stored, dict) else f"a {type(stored).__name__}"
+        entries: dict[Any, Any] = seen
+        if entries and all(isinstance(one, Tensor) for one in entries.values()):
+            return {str(key): value for key, value in entries.items()}
+        # {"model": "lstm-large", "weights": {...}}: a name is no model.
+        inner = (entries[key] for key in _NESTED_KEYS if key in entries)
+        seen = next((one for one in inner if isinstance(one, dict | nn.Module)), None)
+    found = f"the keys {_list(list(stored))}" if isinstance(stored, dict) and stored else f"a {type(stored).__name__}"
     raise CheckpointError(
         f"the checkpoint '{file}' has no state dict; it holds {found}. Weights are looked for at its top and under "
         f"{_list(_NESTED_KEYS)}. Save model.state_dict()."
@@ -111,13 +121,13 @@ def _without_prefixes(weights: dict[str, Tensor], wanted: Mapping[str, Any]) -> 
     return weights
 
 
-def _check(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor], file: Path) -> None:
+def _check(weights: Mapping[str, Tensor], wanted: Mapping[str, Any], file: Path) -> None:
     missing = [key for key in wanted if key not in weights]
     unexpected = [key for key in weights if key not in wanted]
     misshapen = [
         f"{key} is {tuple(weights[key].shape)}, the model has {tuple(value.shape)}"
         for key, value in wanted.items()
-        if key in weights and isinstance(value, Tensor) and weights[key].shape != value.shape
+        if key in weights and isinstance(value, Tensor) and not is_lazy(value) and weights[key].shape != value.shape
     ]
     if missing or unexpected or misshapen:
         report = [

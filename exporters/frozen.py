@@ -48,9 +48,8 @@ class Freeze:
 
 
 @contextmanager
-def freezing() -> Iterator[list[Freeze]]:
+def freezing(freezes: list[Freeze]) -> Iterator[None]:
     """Record every symbolic size that is turned into a plain number within this block."""
-    freezes: list[Freeze] = []
     original = SymNode.guard_int
 
     def guard_int(self: SymNode, file: str, line: int) -> int:
@@ -62,7 +61,7 @@ def freezing() -> Iterator[list[Freeze]]:
 
     SymNode.guard_int = guard_int  # type: ignore[method-assign]
     try:
-        yield freezes
+        yield
     finally:
         SymNode.guard_int = original  # type: ignore[method-assign]
 
@@ -80,11 +79,17 @@ def refuse_frozen(
     sizes: Mapping[str, int],
     module_names: Mapping[int, str],
 ) -> None:
-    """Raise where torch says that an axis became a constant.
+    """Raise where torch says that an axis became a constant, or another axis.
 
     Raises:
-        CaptureError: names the module, file and line that froze it.
+        CaptureError: names the module, file and line that froze it, or the two axes.
     """
+    for axis in ranges:
+        other = re.search(rf"^\s*{re.escape(axis)} = (\w+)\s*$", str(error), re.MULTILINE)
+        if other and other[1] in ranges:
+            raise CaptureError(
+                f"the model needs the axes '{axis}' and '{other[1]}' to be of one size. Declare them by one name."
+            ) from error
     frozen = next((axis for axis in ranges if _is_frozen(axis, str(error))), None)
     if frozen is not None:
         culprit = next((one for one in reversed(freezes) if one.value == sizes[frozen]), None)

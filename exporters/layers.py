@@ -93,7 +93,7 @@ def lower_layer(node: ir.Node, made: dict[tuple[Any, ...], ir.Value], taken: set
     graph.insert_before(node, builder.nodes)
     for old, new in zip(layer.outputs, results, strict=True):
         if new is not None:
-            new.shape, new.dtype = old.shape, old.dtype
+            new.shape, new.type = old.shape, old.type
             ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
     if results[0] is not None:
         # The next layer of a stack has the same frames; so does whatever is computed from their number.
@@ -141,7 +141,7 @@ class Builder(tape.Tape):
         """An initializer. Of equal keys there is one, whatever its name; without a key the name is the key."""
         key = key or ("constant", name)
         if key not in self._made:
-            value = ir.Value(name=name, const_value=ir.tensor(np.ascontiguousarray(array), name=name))
+            value = ir.Value(name=name, const_value=ir.tensor(np.asarray(array, order="C"), name=name))
             value.shape = ir.Shape(array.shape)
             value.dtype = ir.DataType.from_numpy(array.dtype)
             self._graph.register_initializer(value)
@@ -284,9 +284,7 @@ def _read(node: ir.Node, taken: set[str]) -> Layer:
         input=sequence,
         lengths=lengths,
         states=(h_0, c_0),
-        weights=tuple(
-            tuple(weights[i * per_direction : (i + 1) * per_direction]) for i in range(directions)
-        ),
+        weights=tuple(tuple(weights[i * per_direction : (i + 1) * per_direction]) for i in range(directions)),
         hidden_size=attributes["hidden_size"].as_int(),
         bias=bool(attributes["bias"].as_int()),
         nonlinearity=attributes["nonlinearity"].as_string(),

@@ -7,9 +7,6 @@ with torch's weights as they are. :func:`lower_recurrence` then turns each of th
 
 from __future__ import annotations
 
-import logging
-import warnings
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import onnx
@@ -19,10 +16,9 @@ import torch
 from ..errors import LoweringError
 from . import recurrence  # noqa: F401  (registers the operators)
 from .layers import lower_layer
+from .quiet import quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import onnx_ir as ir
 
 DOMAIN = "rnnx"
@@ -45,8 +41,7 @@ def to_onnx(program: torch.export.ExportedProgram) -> ir.Model:
         torch.ops.rnnx.rnn.default: _rnn,
     }
     try:
-        with warnings.catch_warnings(), _quiet():
-            warnings.simplefilter("ignore")  # torch's own deprecations, none of which a user can act on
+        with quiet("torch.onnx", "onnxscript"):
             exported = torch.onnx.export(
                 program,
                 dynamo=True,
@@ -152,15 +147,3 @@ def _register_schemas() -> None:
                 ],
             )
         )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without torch.onnx's notes on libraries that are not installed."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

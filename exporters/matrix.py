@@ -19,6 +19,8 @@ TIMES = (1, 2, 7, 33, 257)
 #: ``full``: every row to the end; ``ones``: one frame each; ``mixed``: the longest row to the end, the others
 #: anywhere; ``short``: no row to the end.
 LENGTHS = ("full", "ones", "mixed", "short")
+#: Kinds in which no row fills the array.
+LOOSE = frozenset({"ones", "short"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +60,7 @@ def build_matrix(
     """
     cases: list[Case] = []
     for sizes in _sizes(signature):
-        if dict(sizes) == dict(traced):
+        if sizes and dict(sizes) == dict(traced):
             continue
         for lengths in _length_kinds(signature, sizes):
             for states in ("absent", "random") if signature.states else ("",):

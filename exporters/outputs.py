@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from .capture import Captured
 
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 _RECURRENT = {nn.LSTM: ("output", ("h_n", "c_n")), nn.GRU: ("output", "h_n"), nn.RNN: ("output", "h_n")}
 _CELLS = {nn.LSTMCell: ("h_n", "c_n"), nn.GRUCell: "h_n", nn.RNNCell: "h_n"}
 _STANDARD: dict[type[nn.Module], Any] = {**_RECURRENT, **_CELLS}
@@ -33,15 +34,20 @@ def output_specs(module: nn.Module, captured: Captured, names: Sequence[str] | N
     bare recurrent module; or ``output``, ``output_0``, ``output_1_0`` by position.
 
     Raises:
-        SignatureError: there are not as many names as outputs, or a name is used twice.
+        SignatureError: there are not as many names as outputs, or one is no name or used twice.
     """
     inputs = {spec.name for spec in captured.signature.inputs}
     count = len(captured.output_axes)
+    if isinstance(names, str):
+        names = [names]
     chosen = list(names) if names else _readable(module, captured.program, count)
     if len(chosen) != count:
         raise SignatureError(f"the model has {count} outputs, but {len(chosen)} names are given: {', '.join(chosen)}.")
     if not names:
         chosen = [f"{name}_out" if name in inputs else name for name in chosen]
+    for name in names or ():
+        if not _NAME.fullmatch(name):
+            raise SignatureError(f"'{name}' is no name for an output. Names are made of letters, digits and '_'.")
     for name in chosen:
         if chosen.count(name) > 1 or name in inputs:
             raise SignatureError(f"the output name '{name}' is used twice. Give each input and output its own name.")
@@ -61,17 +67,15 @@ def _readable(module: nn.Module, program: torch.export.ExportedProgram, count: i
     assert spec is not None
     nested = pytree.tree_unflatten(list(range(count)), spec)
     paths = [path for path, _ in pytree.tree_flatten_with_path(nested)[0]]
+    fallback = [_by_path(path) for path in paths]
     standard = next((names for kind, names in _STANDARD.items() if type(module) is kind), None)
-    from_source = standard if standard is not None else _returned(module)
-    leaves = pytree.tree_leaves(from_source)
-    if from_source is not None and _same_shape(from_source, nested):
-        by_position = [_by_path(path) for path in paths]
-        if leaves.count("") == 1 and "output" not in leaves:
-            by_position = ["output"] * count
-        named = [leaf or fallback for leaf, fallback in zip(leaves, by_position, strict=True)]
-        if len(set(named)) == len(named):
-            return named
-    return [_by_path(path) for path in paths]
+    names = _spread(standard if standard is not None else _returned(module), nested)
+    if names is None:
+        return fallback
+    if names.count("") == 1 and "output" not in names:
+        fallback = ["output"] * count
+    named = [name or other for name, other in zip(names, fallback, strict=True)]
+    return named if len(set(named)) == len(named) else [_by_path(path) for path in paths]
 
 
 def _by_path(path: tuple[Any, ...]) -> str:
@@ -80,7 +84,7 @@ def _by_path(path: tuple[Any, ...]) -> str:
         return "output"
     keys = [getattr(entry, "key", getattr(entry, "name", getattr(entry, "idx", ""))) for entry in path]
     text = "_".join(re.sub(r"\W", "_", str(key)) for key in keys)
-    return text if not text[0].isdecimal() else f"output_{text}"
+    return f"output_{text}" if not text or text[0].isdecimal() else text
 
 
 def _returned(module: nn.Module) -> Any:  # noqa: ANN401
@@ -90,27 +94,39 @@ def _returned(module: nn.Module) -> Any:  # noqa: ANN401
     except (OSError, TypeError, SyntaxError):
         return None  # no source: a model from a notebook or a compiled file
     returns = [node.value for node in ast.walk(tree) if isinstance(node, ast.Return) and node.value is not None]
-    return _names(returns[0], module) if len(returns) == 1 else None
+    itself = next((node.args.args[0].arg for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)), "self")
+    return _names(returns[0], module, itself) if len(returns) == 1 else None
 
 
-def _names(node: ast.expr, module: nn.Module) -> Any:  # noqa: ANN401
+def _names(node: ast.expr, module: nn.Module, itself: str) -> Any:  # noqa: ANN401
     if isinstance(node, ast.Tuple | ast.List):
-        return tuple(_names(one, module) for one in node.elts)
+        return tuple(_names(one, module, itself) for one in node.elts)
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         # `return self.lstm(x)`: what torch calls the results of that layer.
         owner = node.func.value
-        if isinstance(owner, ast.Name) and owner.id == "self":
+        if isinstance(owner, ast.Name) and owner.id == itself:
             layer = type(getattr(module, node.func.attr, None))
             return next((names for kind, names in _STANDARD.items() if layer is kind), "")
     return ""
 
 
-def _same_shape(names: Any, nested: Any) -> bool:  # noqa: ANN401
-    if isinstance(names, tuple) and isinstance(nested, tuple | list):
-        return len(names) == len(nested) and all(_same_shape(a, b) for a, b in zip(names, nested, strict=True))
-    return isinstance(names, str) and isinstance(nested, int)
+def _spread(names: Any, nested: Any) -> list[str] | None:  # noqa: ANN401
+    """One name a leaf; a name of something nested is numbered (``hx_0``, ``hx_1``). None where they do not match."""
+    if isinstance(names, tuple):
+        if not isinstance(nested, tuple | list) or len(names) != len(nested):
+            return None
+        parts = [_spread(one, other) for one, other in zip(names, nested, strict=True)]
+        return None if None in parts else [name for part in parts for name in part or ()]
+    if not isinstance(names, str):
+        return None
+    if isinstance(nested, int):
+        return [names]
+    if isinstance(nested, tuple | list) and names:
+        spread = [_spread(f"{names}_{index}", other) for index, other in enumerate(nested)]
+        return None if None in spread else [name for part in spread for name in part or ()]
+    return None
 
 
 def _dtypes(program: torch.export.ExportedProgram) -> list[str]:

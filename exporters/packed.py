@@ -21,6 +21,8 @@ from torch.nn.utils import rnn as torch_rnn
 from ..errors import CaptureError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .capture import Capture
 
 
@@ -53,10 +55,12 @@ def pad_packed_sequence(
     x, lengths = sequence.data, sequence.batch_sizes
     if total_length is not None and total_length is not x.shape[0]:
         # A symbolic size that equals the input's adds nothing to the graph; another one is a guard torch reports.
-        torch._check(total_length == x.shape[0])
+        torch._check(total_length == x.shape[0])  # type: ignore[no-untyped-call]
     if not (padding_value == 0.0 and capture.is_zero_padded(x)):
         steps = torch.arange(x.shape[0], device=x.device)
-        valid = (steps[:, None] < lengths[None, :]).reshape(x.shape[0], x.shape[1], *[1] * (x.dim() - 2))
+        valid = steps.unsqueeze(1) < lengths.unsqueeze(0)
+        for _ in range(x.dim() - 2):
+            valid = valid.unsqueeze(-1)
         x = torch.where(valid, x, torch.full((), padding_value, dtype=x.dtype))
     if total_length is None:
         capture.trims_to_longest()
@@ -64,7 +68,7 @@ def pad_packed_sequence(
 
 
 #: Who answers which function of ``torch.nn.utils.rnn`` during capture.
-FUNCTIONS = {
+FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch_rnn.pack_padded_sequence: pack_padded_sequence,
     torch_rnn.pad_packed_sequence: pad_packed_sequence,
 }

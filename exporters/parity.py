@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..bundle import GoldenCase, Tolerance
+from ..bundle import GoldenCase
+from ..manifest import Tolerance
 from ..runtime.comparison import Difference, common_region, compare, scale_of
 from .arguments import bind
+from .matrix import LOOSE
 from .outputs import flatten_outputs
+from .quiet import quiet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -129,11 +132,9 @@ def source_runner(module: torch.nn.Module, signature: Signature) -> Runner:
 
     def infer(inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
-        with torch.no_grad():
+        with torch.no_grad(), quiet():
             result = flatten_outputs(module(**bind(signature, tensors)))
-        return {
-            spec.name: tensor.numpy() for spec, tensor in zip(signature.outputs, result, strict=True)
-        }
+        return {spec.name: tensor.numpy() for spec, tensor in zip(signature.outputs, result, strict=True)}
 
     return infer
 
@@ -152,6 +153,16 @@ def ask(source: Runner, cases: Sequence[Case], progress: Callable[[], None] | No
         if progress is not None:
             progress()
     return Answers(cases=answered, references=references, undefined=undefined)
+
+
+def without_loose(answers: Answers) -> Answers:
+    """The answers without the cases in which no row fills the array."""
+    kept = [i for i, case in enumerate(answers.cases) if case.lengths not in LOOSE]
+    return Answers(
+        cases=[answers.cases[i] for i in kept],
+        references=[answers.references[i] for i in kept],
+        undefined=answers.undefined,
+    )
 
 
 def judge(

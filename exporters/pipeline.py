@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -10,18 +9,24 @@ import onnx
 import onnx_ir as ir
 
 from ..errors import LoweringError
-from .capture import Captured, capture, check_forward, program_inputs
+from .capture import Captured, capture, check_forward, named_size, program_inputs
 from .lowering import to_onnx
 from .outputs import output_specs
+from .passes.fold import FoldPass
 from .passes.interface import InterfacePass
 from .passes.naming import NamingPass, name_values
 from .passes.opset import DEFAULT_OPSET, OpsetPass
 from .passes.simplify import LIMIT_BYTES, SimplifyPass, weight_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     import torch
 
     from ..signature import Signature
+
+
+TRIMMED_NOTE = "The source unpacks to the longest row; this model keeps the whole padded axis, with padding beyond it."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,14 +68,13 @@ def _capture(job: Job) -> Job:
     check_forward(job.module, job.signature)
     captured = capture(job.module, job.signature, example=job.example)
     outputs = output_specs(job.module, captured, job.output_names)
-    notes = []
-    for allowed in captured.signature.ranges:
-        if allowed != job.signature.range(allowed.name):
-            notes.append(f"The model takes {allowed}.")
+    notes = [
+        f"The model takes {allowed}."
+        for allowed in captured.signature.ranges
+        if allowed != job.signature.range(allowed.name)
+    ]
     if captured.trimmed:
-        notes.append(
-            "The source unpacks to the longest row; this model keeps the whole padded axis, with padding beyond it."
-        )
+        notes.append(TRIMMED_NOTE)
     if captured.needs_sorted_lengths:
         notes.append("The source wants lengths in descending order; this model takes any order.")
     signature = replace(captured.signature, outputs=outputs)
@@ -86,8 +90,13 @@ def _name(job: Job) -> Job:
     assert job.captured is not None
     sources = program_inputs(job.captured.program, job.signature)
     names = {spec.name: source for spec, source in zip(job.signature.inputs, sources, strict=True)}
-    graph = InterfacePass(job.signature, names)(_graph(job)).model
+    symbols = job.captured.symbols
+    graph = InterfacePass(job.signature, names, lambda size: named_size(size, symbols))(_graph(job)).model
     return replace(job, graph=NamingPass()(graph).model)
+
+
+def _fold(job: Job) -> Job:
+    return replace(job, graph=FoldPass()(_graph(job)).model)
 
 
 def _simplify(job: Job) -> Job:
@@ -124,6 +133,7 @@ STAGES = (
     Stage(name="capture", run=_capture),
     Stage(name="lower", run=_lower),
     Stage(name="name", run=_name),
+    Stage(name="fold", run=_fold),
     Stage(name="simplify", run=_simplify),
     Stage(name="opset", run=_opset),
     Stage(name="check", run=_check),

@@ -212,11 +212,14 @@ def _call(
     """The operator for one layer of this module."""
     h_0, c_0 = (*states, None, None)[:2]
     common = (weights, module.hidden_size, 2 if getattr(module, "bidirectional", False) else 1, module.bias, name)
+    outputs: tuple[Tensor, ...]
     if isinstance(module, nn.LSTM | nn.LSTMCell):
-        return torch.ops.rnnx.lstm(x, lengths, h_0, c_0, *common)
-    if isinstance(module, nn.GRU | nn.GRUCell):
-        return torch.ops.rnnx.gru(x, lengths, h_0, *common)
-    return torch.ops.rnnx.rnn(x, lengths, h_0, *common, module.nonlinearity)
+        outputs = torch.ops.rnnx.lstm(x, lengths, h_0, c_0, *common)
+    elif isinstance(module, nn.GRU | nn.GRUCell):
+        outputs = torch.ops.rnnx.gru(x, lengths, h_0, *common)
+    else:
+        outputs = torch.ops.rnnx.rnn(x, lengths, h_0, *common, module.nonlinearity)
+    return outputs
 
 
 def _states(module: nn.RNNBase, hx: Any, *, batched: bool) -> list[Tensor]:  # noqa: ANN401

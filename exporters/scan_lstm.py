@@ -44,15 +44,13 @@ def _direction(
     w_ih, w_hh, *biases, w_hr = layer.weights[index]
     transposed = {"W": w_ih, "R": w_hh, "P": w_hr}
     matrices = {
-        name: builder.call("Transpose", value, perm=[1, 0], name=f"{name}{index}")
-        for name, value in transposed.items()
+        name: builder.call("Transpose", value, perm=[1, 0], name=f"{name}{index}") for name, value in transposed.items()
     }
     gates = builder.call("MatMul", layer.input, matrices["W"], name=f"input_projection{index}")
     for bias in biases:
         gates = builder.call("Add", gates, bias)
     h_0, c_0 = (
-        _initial(layer, builder, state, index, size)
-        for state, size in zip(layer.states, (w_hr, w_hh), strict=True)
+        _initial(layer, builder, state, index, size) for state, size in zip(layer.states, (w_hr, w_hh), strict=True)
     )
     direction = [_REVERSE if index else _FORWARD]
     body = _body(f"{layer.name}.body{index}", matrices["R"], matrices["P"], masked=valid is not None)

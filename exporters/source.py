@@ -66,13 +66,15 @@ def load_source(
         factory = imported
         for part in attribute.split("."):
             factory = _attribute(factory, part, source)
-        module = factory if isinstance(factory, nn.Module) else _build(factory, source, dict(init or {}))
+        module = _build(factory, source, dict(init or {}))
+        if checkpoint is not None:
+            # Here, because a whole pickled model names the modules beside the source.
+            load_checkpoint(module, checkpoint, trust_pickle=trust_pickle)
     code = inspect.getsourcefile(imported)
     origin: dict[str, Any] = {"source": source, "init": {key: repr(value) for key, value in (init or {}).items()}}
     if code is not None and Path(code).is_file():
         origin["sha256"] = hashlib.sha256(Path(code).read_bytes()).hexdigest()
     if checkpoint is not None:
-        load_checkpoint(module, checkpoint, trust_pickle=trust_pickle)
         origin["checkpoint"] = Path(checkpoint).name
         origin["checkpoint_sha256"] = hash_file(Path(checkpoint)).sha256
     return Source(module=module.eval(), origin=origin)
@@ -96,15 +98,41 @@ def parse_init(arguments: Sequence[str]) -> dict[str, Any]:
     return parsed
 
 
+#: Modules that sources imported from beside them, and their folder.
+_siblings: dict[str, str] = {}
+
+
 @contextmanager
 def _importable(folder: Path) -> Iterator[None]:
-    """Modules beside the source can be imported while it is, as they can when it is run as a script."""
+    """Modules beside the source can be imported while it is, as they can when it is run as a script.
+
+    Each of two sources may have a ``layers.py`` beside it: what a source of another folder imported is forgotten
+    first, or Python would answer this one's ``import layers`` with it.
+    """
     path = str(folder.resolve())
+    for name in [name for name, home in _siblings.items() if home != path]:
+        sys.modules.pop(name, None)
+        del _siblings[name]
+    before = set(sys.modules)
+    # What stands in a folder that the process itself imports from is not the source's alone.
+    known = path in {str(Path(one).resolve()) for one in sys.path}
     sys.path.insert(0, path)
     try:
         yield
     finally:
-        sys.path.remove(path)
+        if path in sys.path:
+            sys.path.remove(path)
+        if not known:
+            _siblings.update({name: path for name in sys.modules.keys() - before if _stands_in(path, name)})
+
+
+def _stands_in(path: str, name: str) -> bool:
+    """Whether this module is, or belongs to, a file or package right inside this folder."""
+    specification = getattr(sys.modules.get(name.partition(".")[0]), "__spec__", None)
+    if specification is None:
+        return False
+    places = specification.submodule_search_locations or [specification.origin or ""]
+    return any(str(Path(place).parent) == path for place in places)
 
 
 def _import_file(file: Path) -> Any:  # noqa: ANN401
@@ -119,7 +147,7 @@ def _import_file(file: Path) -> Any:  # noqa: ANN401
     sys.modules[name] = module
     try:
         specification.loader.exec_module(module)
-    except BaseException as error:
+    except (Exception, SystemExit) as error:  # a script without `if __name__ == "__main__"` may end the process
         del sys.modules[name]
         raise SourceError(f"importing '{file}' failed: {type(error).__name__}: {error}.") from error
     return module
@@ -131,7 +159,7 @@ def _import_module(name: str) -> Any:  # noqa: ANN401
     except ModuleNotFoundError as error:
         hint = "" if name.endswith("py") else " A file is written with its ending: 'path/file.py:callable'."
         raise SourceError(f"the source's module '{name}' cannot be imported: {error}.{hint}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise SourceError(f"importing '{name}' failed: {type(error).__name__}: {error}.") from error
 
 
@@ -139,22 +167,34 @@ def _attribute(owner: Any, name: str, source: str) -> Any:  # noqa: ANN401
     try:
         return getattr(owner, name)
     except AttributeError:
-        public = [one for one in vars(owner) if not one.startswith("_") and callable(getattr(owner, one))]
+        there = getattr(owner, "__dict__", {})
+        public = [one for one in there if not one.startswith("_") and callable(getattr(owner, one))]
         raise SourceError(
             f"'{source}': there is no '{name}'. Callables there: {', '.join(map(repr, public[:12])) or 'none'}."
         ) from None
 
 
 def _build(factory: Callable[..., Any], source: str, init: dict[str, Any]) -> nn.Module:
+    if isinstance(factory, nn.Module):
+        if init:
+            raise SourceError(
+                f"'{source}' is a model already, so the arguments {init} go nowhere. Leave --init out, or name the "
+                "class or function that builds it."
+            )
+        return factory
     if not callable(factory):
-        raise SourceError(f"'{source}' is a {type(factory).__name__}; it must be a callable that returns an nn.Module.")
+        raise SourceError(
+            f"'{source}' is of type '{type(factory).__name__}'; it must be a callable that returns an nn.Module."
+        )
     try:
         module = factory(**init)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise SourceError(
             f"'{source}' failed with the arguments {init}: {type(error).__name__}: {error}. "
             "Arguments are given with --init key=value."
         ) from error
     if not isinstance(module, nn.Module):
-        raise SourceError(f"'{source}' returned a {type(module).__name__}; it must return an nn.Module.")
+        raise SourceError(
+            f"'{source}' returned an object of type '{type(module).__name__}'; it must return an nn.Module."
+        )
     return module

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ..bundle import Tolerance
+    from ..manifest import Tolerance
     from ..signature import Axis
 
 

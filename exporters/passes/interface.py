@@ -9,7 +9,7 @@ import onnx_ir as ir
 from ...errors import CaptureError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from ...signature import Axis, Signature
 
@@ -17,27 +17,29 @@ if TYPE_CHECKING:
 class InterfacePass(ir.passes.InPlacePass):
     """Name inputs and outputs, and write their axes by name.
 
-    torch.onnx writes its own symbols (``s27``), whose numbers depend on what the process did before, and keeps every
-    intermediate shape in them; here the face gets the declared names and intermediate shapes are dropped, since ONNX
-    Runtime infers them anyway and warns on every run where one is wrong.
+    torch.onnx writes its own symbols (``s27``), whose numbers depend on what the process did before. The face gets
+    the declared names, and intermediate shapes are rewritten in them; a dimension that has none is left open.
     """
 
-    def __init__(self, signature: Signature, sources: Mapping[str, str]) -> None:
+    def __init__(self, signature: Signature, sources: Mapping[str, str], rename: Callable[[str], str | None]) -> None:
         """Prepare the pass.
 
         Args:
             signature: the face that the graph is to have.
             sources: for each of the signature's inputs the graph's present name.
+            rename: a symbolic size in the signature's axes, or None where it has no name in them.
         """
         super().__init__()
         self._signature = signature
         self._sources = sources
+        self._rename = rename
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Rename, retype and reorder."""
         graph = model.graph
         for value in _intermediates(graph):
-            value.shape = None
+            if value.shape is not None:
+                value.shape = ir.Shape([self._named(size) for size in value.shape])
         by_name = {value.name: value for value in graph.inputs}
         inputs = []
         for spec in self._signature.inputs:
@@ -56,6 +58,11 @@ class InterfacePass(ir.passes.InPlacePass):
             value.dtype = ir.DataType[_ONNX_DTYPES[spec.dtype]]
         return ir.passes.PassResult(model, modified=True)
 
+    def _named(self, size: int | ir.SymbolicDim) -> int | str | None:
+        if isinstance(size, int):
+            return size
+        return None if size.value is None else self._rename(str(size.value))
+
 
 def _own_outputs(graph: ir.Graph) -> None:
     """Every output a value of its own: not an input, an initializer, or another output's value."""
@@ -65,7 +72,7 @@ def _own_outputs(graph: ir.Graph) -> None:
             node = ir.node("Identity", [value], name=f"output{index}/Identity")
             graph.append(node)
             copy = node.outputs[0]
-            copy.dtype = value.dtype
+            copy.type = value.type
             graph.outputs[index] = copy
         seen.add(graph.outputs[index])
 

@@ -49,7 +49,10 @@ def name_values(model: ir.Model) -> None:
         (node, index, value)
         for node in ir.traversal.RecursiveGraphIterator(model.graph)
         for index, value in enumerate(node.outputs)
-        if value.name != "" and not (value.is_graph_output() and value.name in taken)
+        if not (value.is_graph_output() and value.name in taken)
+        # An output that is left out has no name. Where an input is left out as well, shape inference takes the two
+        # for one value and finds its type wrong, so there the output keeps a name.
+        if value.name != "" or None in node.inputs
     ]
     for _, _, value in values:
         value.metadata_props.clear()
@@ -65,7 +68,9 @@ def module_of(node: ir.Node) -> str:
         return node.metadata_props[MODULE]
     # The scopes are the modules from the root ('') inwards, then torch's name of the operation.
     scopes = ast.literal_eval(node.metadata_props.get(_SCOPES, "[]"))
-    return str(scopes[-2]) if len(scopes) > 1 else ""
+    module = str(scopes[-2]) if len(scopes) > 1 else ""
+    # torch's name for "no module at all", which sizes read from an input get.
+    return "" if module.startswith("_empty_nn_module_stack") else module
 
 
 def _candidates(name: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ import onnx_ir as ir
 from onnxscript import version_converter
 
 from ...errors import LoweringError, SignatureError
-from ...runtime.ort import import_ort
+from ...runtime.ort import cpu_session
 
 DEFAULT_OPSET = 20
 OLDEST_OPSET = 17
@@ -60,17 +60,13 @@ def check_opset(opset: int) -> None:
 
 def newest_opset() -> int:
     """The newest released operator set that the installed onnx writes and the installed ONNX Runtime takes."""
-    onnxruntime = import_ort()
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
     for opset in range(onnx.defs.onnx_opset_version(), OLDEST_OPSET, -1):
         value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
         result = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])
         graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["x"], ["y"])], "probe", [value], [result])
         model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)], ir_version=10)
         try:
-            onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+            cpu_session(model.SerializeToString())
         except Exception:  # noqa: BLE001, S112  (every refusal means: try an older one)
             continue
         return opset

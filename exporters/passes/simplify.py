@@ -39,6 +39,4 @@ class SimplifyPass(ir.passes.FunctionalPass):
 
 def weight_bytes(model: ir.Model) -> int:
     """Bytes of all weights."""
-    return sum(
-        value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value is not None
-    )
+    return sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value is not None)

@@ -1,0 +1,1 @@
+"""What rnnx costs and what it gains, measured."""

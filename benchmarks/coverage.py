@@ -1,0 +1,44 @@
+"""Every recurrent kind and option, exported and held against PyTorch: a table of differences and operators.
+
+Run ``python -m rnnx.benchmarks.coverage > benchmarks/notes/coverage.md``. An option that fails stops the run.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from ..exporters import Exported, export
+from .layer_cases import LayerCase, layer_cases, seeded
+
+
+@click.command()
+@click.option("--only", default="", help="Only cases whose name contains this.")
+def main(only: str) -> None:
+    """Export every case and print a Markdown table."""
+    click.echo("| model | cases | max_abs_diff | operators |\n| --- | ---: | ---: | --- |")
+    with tempfile.TemporaryDirectory() as folder:
+        for case in layer_cases():
+            if only in case.name:
+                exported = export_case(case, Path(folder) / "case.rnnx")
+                click.echo(_line(case, exported))
+                sys.stdout.flush()
+
+
+def export_case(case: LayerCase, out: Path) -> Exported:
+    """Export one case, replacing what stands at ``out``."""
+    return export(seeded(case), inputs=case.inputs, lengths=case.lengths, states=case.states, out=out, overwrite=True)
+
+
+def _line(case: LayerCase, exported: Exported) -> str:
+    rows = exported.parity.rows
+    operators = " ".join(f"{kind}:{n}" for kind, n in exported.bundle.manifest.variants[0].operators.items())
+    worst = max(row.max_abs_diff for row in rows)
+    return f"| {case.name} | {len({row.case for row in rows})} | {worst:.1e} | {operators} |"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""``rnnx inspect``: what a bundle holds."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from .table import table
+
+if TYPE_CHECKING:
+    from ..bundle import Bundle
+    from ..manifest import Manifest
+
+
+@click.command("inspect")
+@click.argument("bundle", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
+def command(bundle: str, *, as_json: bool) -> None:
+    """Show the signature, variants, origin and files of BUNDLE. Its files' hashes are checked."""
+    from ..bundle import Bundle
+
+    opened = Bundle.open(bundle)
+    opened.check()
+    click.echo(json.dumps(opened.manifest.to_json(), indent=1) if as_json else _text(opened))
+
+
+def _text(bundle: Bundle) -> str:
+    manifest = bundle.manifest
+    parts = [
+        f"{manifest.name} ({bundle.path}), SHA-256 {bundle.sha256[:16]}",
+        _face(manifest),
+        _variants(manifest),
+        table(
+            ("file", "bytes", "SHA-256"),
+            [(name, entry.size_bytes, entry.sha256[:16]) for name, entry in manifest.files.items()],
+        ),
+    ]
+    origin = [(key, value) for key, value in manifest.source.items() if value not in ({}, "")]
+    if origin:
+        parts.append("source\n" + "\n".join(f"  {key}: {_plain(value)}" for key, value in origin))
+    parts.append("made by " + ", ".join(f"{tool} {version}" for tool, version in manifest.tools.items()))
+    if manifest.notes:
+        parts.append("\n".join(manifest.notes))
+    return "\n\n".join(parts)
+
+
+def _face(manifest: Manifest) -> str:
+    signature = manifest.signature
+    kinds = {one.name: f"lengths of {one.axis}" for one in signature.lengths} | {
+        one.name: f"state, starts at {one.initial}" for one in signature.states
+    }
+    rows = [("input", str(spec), kinds.get(spec.name, "")) for spec in signature.inputs]
+    rows += [("output", str(spec), "") for spec in signature.outputs]
+    rows += [("axis", str(one), "") for one in signature.ranges]
+    return table(("", "signature", ""), rows)
+
+
+def _variants(manifest: Manifest) -> str:
+    return table(
+        ("variant", "file", "opset", "operators"),
+        [
+            (one.key, one.file, one.opset, " ".join(f"{kind}:{count}" for kind, count in one.operators.items()))
+            for one in manifest.variants
+        ],
+    )
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={one}" for key, one in value.items())
+    return str(value)

@@ -1,0 +1,58 @@
+"""``rnnx run``: arrays from files through a bundle, answers into files."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from .table import table
+
+
+@click.command("run")
+@click.argument("bundle", type=click.Path())
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    required=True,
+    metavar="NAME=FILE.npy|FILE.npz",
+    help="An array for one input, or a file of arrays by name. Repeat it for each input.",
+)
+@click.option("--lengths", metavar="FILE.npy|31,7", help="How much of the padded axis each row uses.")
+@click.option("--provider", default="auto", show_default=True, help="auto, cpu, cuda or tensorrt.")
+@click.option("--precision", default="auto", show_default=True, help="auto, fp32, int8 or fp16.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads within one operator; one for each core if absent.")
+@click.option("--output-dir", required=True, type=click.Path(), help="Folder for the file NAME.npy of each output.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def command(  # noqa: PLR0917  (click passes them by name)
+    bundle: str,
+    inputs: tuple[str, ...],
+    lengths: str | None,
+    provider: str,
+    precision: str,
+    threads: int | None,
+    output_dir: str,
+    *,
+    as_json: bool,
+) -> None:
+    """Run BUNDLE on arrays from files, and write each output to NAME.npy in a folder."""
+    from ..runtime.session import load
+    from .arrays import read_inputs, read_lengths, write_arrays
+
+    arrays, sizes = read_inputs(inputs), read_lengths(lengths)
+    with load(bundle, provider=provider, precision=precision, threads=threads) as session:
+        outputs = session.run(arrays, sizes)
+        choice, variant = session.provider_report, session.variant.key
+    files = write_arrays(output_dir, outputs)
+    if as_json:
+        listed = [
+            {"name": name, "dtype": str(array.dtype), "shape": list(array.shape), "file": files[name]}
+            for name, array in outputs.items()
+        ]
+        report = {"bundle": bundle, "variant": variant, "provider": choice.to_json(), "outputs": listed}
+        click.echo(json.dumps(report, indent=1))
+    else:
+        rows = [(name, array.dtype, list(array.shape), files[name]) for name, array in outputs.items()]
+        click.echo(table(("output", "dtype", "shape", "file"), rows))
+        click.echo(f"variant: {variant}\nprovider: {choice}")

@@ -1,0 +1,206 @@
+"""The manifest: what a bundle says of itself, in ``manifest.json``.
+
+It comes from somewhere else, so everything in it is checked before anything that it names is opened. Its form is
+published in ``bundle.schema.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from .errors import ManifestError, NewerSchemaError, UnsafePathError
+from .signature import Signature
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+#: Version of the manifest's form. It rises whenever an older rnnx could misread a newer manifest.
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+GOLDEN = "golden.npz"
+PARITY = "parity.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tolerance:
+    """How far a candidate may be from its reference, element by element: ``atol * max(scale, floor)``.
+
+    Attributes:
+        atol: absolute tolerance for an output whose scale is one.
+        floor: smallest scale, so that an output of zeros is not held to a tolerance of zero.
+    """
+
+    atol: float
+    floor: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Variant:
+    """One ONNX file of a bundle.
+
+    Attributes:
+        precision: ``fp32``, ``int8`` or ``fp16``.
+        mode: ``offline`` (whole sequences) or ``streaming`` (state in, state out).
+        file: its path in the bundle.
+        opset: version of the ONNX operator set.
+        tolerance: what its parity was judged by.
+        operators: how many nodes of each operator the graph has, subgraphs included.
+        data_files: files of external weights, beside ``file``.
+    """
+
+    precision: str
+    mode: str
+    file: str
+    opset: int
+    tolerance: Tolerance
+    operators: Mapping[str, int]
+    data_files: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """``fp32-offline``: the name of the variant."""
+        return f"{self.precision}-{self.mode}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileEntry:
+    """What the manifest says of one file.
+
+    Attributes:
+        size_bytes: its size in bytes.
+        sha256: its SHA-256, 64 hexadecimal digits.
+    """
+
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """The content of ``manifest.json``.
+
+    Attributes:
+        name: the model's name.
+        signature: its inputs, outputs, lengths and states.
+        variants: its ONNX files.
+        source: where it came from: source, its hash, the checkpoint's hash.
+        tools: versions of what made it.
+        files: every other file of the bundle, by path.
+        notes: what a user should know, one sentence each.
+    """
+
+    name: str
+    signature: Signature
+    variants: tuple[Variant, ...]
+    source: Mapping[str, Any] = field(default_factory=dict)
+    tools: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, FileEntry] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able dict in the form of ``bundle.schema.json``."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "name": self.name,
+            "signature": self.signature.to_json(),
+            "variants": [
+                {
+                    "precision": one.precision,
+                    "mode": one.mode,
+                    "file": one.file,
+                    "opset": one.opset,
+                    "tolerance": {"atol": one.tolerance.atol, "floor": one.tolerance.floor},
+                    "operators": dict(sorted(one.operators.items())),
+                    "data_files": list(one.data_files),
+                }
+                for one in self.variants
+            ],
+            "source": dict(self.source),
+            "tools": dict(sorted(self.tools.items())),
+            "notes": list(self.notes),
+            "files": {
+                path: {"size_bytes": entry.size_bytes, "sha256": entry.sha256}
+                for path, entry in sorted(self.files.items())
+            },
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Manifest:
+        """The manifest that :meth:`to_json` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError, AttributeError: ``data`` is not such a dict.
+        """
+        return cls(
+            name=str(data["name"]),
+            signature=Signature.from_json(data["signature"]),
+            variants=tuple(
+                Variant(
+                    precision=str(one["precision"]),
+                    mode=str(one["mode"]),
+                    file=_safe(one["file"]),
+                    opset=int(one["opset"]),
+                    tolerance=Tolerance(atol=float(one["tolerance"]["atol"]), floor=float(one["tolerance"]["floor"])),
+                    operators={str(key): int(count) for key, count in one["operators"].items()},
+                    data_files=tuple(_safe(path) for path in one["data_files"]),
+                )
+                for one in data["variants"]
+            ),
+            source=dict(data["source"]),
+            tools={str(key): str(version) for key, version in data["tools"].items()},
+            notes=tuple(str(note) for note in data["notes"]),
+            files={
+                _safe(path): FileEntry(size_bytes=int(entry["size_bytes"]), sha256=str(entry["sha256"]))
+                for path, entry in data["files"].items()
+            },
+        )
+
+
+def parse_manifest(raw: bytes, folder: Path) -> Manifest:
+    """The manifest that stands in ``folder`` as these bytes.
+
+    Raises:
+        NewerSchemaError: a newer rnnx wrote it.
+        ManifestError: it is truncated or breaks its schema.
+        UnsafePathError: it names a file outside of the bundle.
+    """
+    try:
+        data = json.loads(raw)
+        version = data["schema_version"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ManifestError(
+            f"'{folder / MANIFEST}' is not a manifest ({str(error) or type(error).__name__}): it was cut or changed. "
+            "Copy the bundle again."
+        ) from error
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise NewerSchemaError(
+            f"bundle '{folder}' has schema version {version}; this rnnx reads up to {SCHEMA_VERSION}. Upgrade rnnx."
+        )
+    if version != SCHEMA_VERSION or isinstance(version, bool):
+        raise ManifestError(f"'{folder / MANIFEST}' has schema version {version!r}; allowed is {SCHEMA_VERSION}.")
+    try:
+        manifest = Manifest.from_json(data)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, UnsafePathError):
+            raise
+        what = f"'{error.args[0]}' is missing" if type(error) is KeyError else str(error)
+        raise ManifestError(f"'{folder / MANIFEST}' breaks its schema: {what}. Export the bundle again.") from error
+    if not manifest.variants:
+        raise ManifestError(f"'{folder / MANIFEST}' lists no variants. Export the bundle again.")
+    return manifest
+
+
+def _safe(name: object) -> str:
+    """A file's path in the bundle, after it was found to stay there."""
+    path = PurePosixPath(str(name))
+    parts = str(name).split("/")
+    if not isinstance(name, str) or path.is_absolute() or "\\" in name or ":" in name or {"", ".", ".."} & {*parts}:
+        raise UnsafePathError(
+            f"the manifest names the file {name!r}, which is not a plain path inside the bundle. "
+            "Do not use this bundle."
+        )
+    return name

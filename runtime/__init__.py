@@ -1,0 +1,33 @@
+"""Bundle to answers: NumPy and ONNX Runtime only, never torch or onnx.
+
+The names below are looked up on first use, so that ``rnnx doctor`` and ``rnnx --help`` run without ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .doctor import Diagnosis, diagnose
+    from .providers import ProviderChoice
+    from .session import Session, load
+    from .verify import VerifyReport
+
+__all__ = ["Diagnosis", "ProviderChoice", "Session", "VerifyReport", "diagnose", "load"]
+
+_HOMES = {
+    "Diagnosis": ".doctor",
+    "ProviderChoice": ".providers",
+    "Session": ".session",
+    "VerifyReport": ".verify",
+    "diagnose": ".doctor",
+    "load": ".session",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  (whatever the module holds)
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'rnnx.runtime' has no attribute '{name}'")
+    return getattr(importlib.import_module(home, __name__), name)

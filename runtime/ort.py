@@ -1,0 +1,184 @@
+"""The one place that imports ONNX Runtime, and what rnnx uses of it.
+
+ONNX Runtime writes a telemetry database into the user's home unless ``ORT_DISABLE_TELEMETRY=1`` is in the
+environment before it is imported. It is put there here, always.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from ..errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+TELEMETRY_VARIABLE = "ORT_DISABLE_TELEMETRY"
+
+#: Distributions that bring the module ``onnxruntime``. All of them write to the same folder.
+DISTRIBUTIONS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml", "onnxruntime-qnn")
+
+MEND_BOTH = "pip uninstall -y {names} && pip install 'rnnx[gpu]'"
+
+#: ONNX Runtime's severities: 2 is its default (warnings), 4 leaves only what ends the process.
+LOG_DEFAULT = 2
+LOG_FATAL = 4
+
+
+class NodeArg(Protocol):
+    """One input or output of a graph."""
+
+    name: str
+
+
+class OrtSession(Protocol):
+    """What rnnx uses of ``onnxruntime.InferenceSession``."""
+
+    def run(self, output_names: Sequence[str], input_feed: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """Compute the named outputs."""
+
+    def get_providers(self) -> Sequence[str]:
+        """The providers that the session really has."""
+
+    def get_inputs(self) -> Sequence[NodeArg]:
+        """The graph's inputs."""
+
+    def get_outputs(self) -> Sequence[NodeArg]:
+        """The graph's outputs."""
+
+    def disable_fallback(self) -> None:
+        """Let a failing provider raise."""
+
+
+class OrtOptions(Protocol):
+    """What rnnx sets of ``onnxruntime.SessionOptions``."""
+
+    intra_op_num_threads: int
+    inter_op_num_threads: int
+    log_severity_level: int
+
+
+class Ort(Protocol):
+    """What rnnx uses of the module ``onnxruntime``; a test may pass something else of this form."""
+
+    __version__: str
+
+    @property
+    def __file__(self) -> str | None:
+        """Where the module lies."""
+
+    def SessionOptions(self) -> OrtOptions:  # noqa: N802  (ONNX Runtime's own name)
+        """New options."""
+
+    def InferenceSession(  # noqa: N802  (ONNX Runtime's own name)
+        self,
+        path_or_bytes: str | bytes,
+        sess_options: OrtOptions,
+        *,
+        providers: Sequence[str],
+        provider_options: Sequence[Mapping[str, Any]],
+        enable_fallback: int,
+    ) -> OrtSession:
+        """A new session."""
+
+    def get_available_providers(self) -> Sequence[str]:
+        """The providers that this build knows, whether they load or not."""
+
+    def set_default_logger_severity(self, severity: int) -> None:
+        """How grave a message must be to reach the terminal."""
+
+
+def import_ort() -> Ort:
+    """ONNX Runtime, with its telemetry switched off.
+
+    Raises:
+        MissingExtraError: it is not installed, or what is installed cannot be imported.
+    """
+    _switch_telemetry_off()
+    try:
+        module = importlib.import_module("onnxruntime")
+    except ImportError as error:
+        raise MissingExtraError(_why_not(error)) from error
+    if not hasattr(module, "InferenceSession"):
+        # Uninstalling one of two distributions leaves an empty folder, which imports as a namespace package.
+        raise MissingExtraError(_why_not(None))
+    return cast("Ort", module)
+
+
+def cpu_session(model: str | bytes) -> OrtSession:
+    """A session on the CPU that writes nothing to the terminal: for probes and proofs of a graph, not for serving.
+
+    Args:
+        model: path of an ONNX file, or its content.
+
+    Raises:
+        MissingExtraError: as :func:`import_ort`.
+        Exception: ONNX Runtime's own, where it does not take the model.
+    """
+    ort = import_ort()
+    options = ort.SessionOptions()
+    options.log_severity_level = LOG_FATAL
+    return ort.InferenceSession(
+        model, options, providers=["CPUExecutionProvider"], provider_options=[{}], enable_fallback=0
+    )
+
+
+def distributions() -> dict[str, str]:
+    """Installed distributions that bring the module ``onnxruntime``, name to version."""
+    found = {}
+    for name in DISTRIBUTIONS:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def clash() -> str:
+    """What is wrong where several distributions of ONNX Runtime are installed, and the mend; else empty."""
+    names = list(distributions())
+    if len(names) < 2:
+        return ""
+    quoted = " and ".join(f"'{name}'" for name in names)
+    return f"{quoted} are both installed and overwrite each other. Run: {MEND_BOTH.format(names=' '.join(names))}"
+
+
+def telemetry() -> str:
+    """State of ONNX Runtime's telemetry in this process: ``off``, or why that is not sure."""
+    return "not known: onnxruntime was imported before rnnx" if _State.imported_before else "off"
+
+
+class _State:
+    """Whether somebody imported ONNX Runtime before its telemetry was off."""
+
+    imported_before = False
+
+
+def _switch_telemetry_off() -> None:
+    if "onnxruntime" in sys.modules and os.environ.get(TELEMETRY_VARIABLE) != "1":
+        _State.imported_before = True
+    os.environ[TELEMETRY_VARIABLE] = "1"
+
+
+def _why_not(error: ImportError | None) -> str:
+    both = clash()
+    if both:
+        return f"ONNX Runtime cannot be imported: {both}"
+    installed = distributions()
+    if installed:
+        names = ", ".join(f"{name} {version}" for name, version in installed.items())
+        why = error or "its files are gone"
+        return (
+            f"ONNX Runtime ({names}) is installed but cannot be imported: {why}. "
+            f"Run: pip install --force-reinstall {' '.join(installed)}"
+        )
+    return (
+        "ONNX Runtime is not installed. Run: pip install 'rnnx[cpu]' "
+        "(or 'rnnx[gpu]' on a machine with an NVIDIA GPU; never both)."
+    )

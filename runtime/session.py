@@ -1,0 +1,206 @@
+"""One variant of a bundle, loaded on one provider, answering whole batches.
+
+From :meth:`Session.run` to ``InferenceSession.run`` there is nothing in between: the inputs are checked first, the
+foreign errors are translated after.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from ..bundle import Bundle
+from ..errors import InputError, ManifestError, ProviderError, SessionError
+from .empty import empty_answer
+from .inputs import Feeder
+from .ort import LOG_FATAL, import_ort
+from .providers import AUTO, check_name, open_session
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from ..manifest import Variant
+    from ..signature import Signature
+    from .ort import Ort, OrtOptions, OrtSession
+    from .providers import ProviderChoice
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    provider: str = AUTO,
+    precision: str = "auto",
+    threads: int | None = None,
+    mode: str = "offline",
+    session_options: OrtOptions | None = None,
+    provider_options: Mapping[str, Any] | None = None,
+) -> Session:
+    """Load one variant of a bundle.
+
+    Args:
+        path: the bundle's folder.
+        provider: ``cpu``, ``cuda`` or ``tensorrt``; ``auto`` takes the first usable of ``cuda`` and ``cpu``, and
+            :attr:`Session.provider_report` says which and why not the other.
+        precision: ``fp32``, ``int8`` or ``fp16``; ``auto`` takes fp32 where the bundle has it.
+        threads: threads within one operator, at least 1; None leaves it to ONNX Runtime (one for each core).
+        mode: ``offline`` for whole sequences.
+        session_options: an ``onnxruntime.SessionOptions`` in place of rnnx's own, used as it is.
+        provider_options: ONNX Runtime's options for the named provider.
+
+    Raises:
+        BundleError: the bundle cannot be read, or one of its files is not what its manifest says.
+        VariantError: the bundle has no such variant.
+        ProviderError: the provider is not known, or cannot really be used here.
+        InputError: ``threads`` is no number of threads.
+        MissingExtraError: ONNX Runtime is not installed.
+        SessionError: ONNX Runtime does not load the variant.
+    """
+    check_name(provider)
+    bundle = Bundle.open(path)
+    variant = bundle.variant(precision, mode)
+    ort = import_ort()
+    options = _options(ort, threads) if session_options is None else _given_options(session_options, threads)
+    model: str | bytes
+    if variant.data_files:
+        # External weights are found beside the file, so ONNX Runtime must be given its path.
+        bundle.check([variant.file, *variant.data_files])
+        model = str(bundle.path / variant.file)
+    else:
+        # The very bytes that were hashed are loaded: nobody can change the file in between.
+        model = bundle.read(variant.file)
+    try:
+        session, choice = open_session(
+            ort, model, provider=provider, options=options, provider_options=provider_options
+        )
+    except ProviderError:
+        raise
+    except Exception as error:
+        raise SessionError(
+            f"ONNX Runtime {ort.__version__} does not load variant '{variant.key}' of '{bundle.path}': {error}"
+        ) from error
+    return Session(session, bundle=bundle, variant=variant, choice=choice)
+
+
+class Session:
+    """A variant on a provider. Safe to use from several threads; a context manager."""
+
+    def __init__(self, session: OrtSession, *, bundle: Bundle, variant: Variant, choice: ProviderChoice) -> None:
+        """Take over a session of ONNX Runtime. Use :func:`load` to get one.
+
+        Raises:
+            ManifestError: the variant's inputs or outputs are not the manifest's.
+        """
+        self.bundle = bundle
+        self.variant = variant
+        self.provider_report = choice
+        self._feeder = Feeder(bundle.manifest.signature)
+        self._outputs = [spec.name for spec in bundle.manifest.signature.outputs]
+        self._session: OrtSession | None = session
+        for what, declared, found in (
+            ("inputs", [spec.name for spec in self.signature.inputs], [one.name for one in session.get_inputs()]),
+            ("outputs", self._outputs, [one.name for one in session.get_outputs()]),
+        ):
+            if set(declared) != set(found):
+                raise ManifestError(
+                    f"variant '{variant.key}' of '{bundle.path}' has the {what} {found}, the manifest declares "
+                    f"{declared}. Export the bundle again."
+                )
+
+    @property
+    def signature(self) -> Signature:
+        """Inputs, outputs, lengths and states of the model."""
+        return self.bundle.manifest.signature
+
+    @property
+    def provider(self) -> str:
+        """Name of the provider in use, such as ``cpu``."""
+        return self.provider_report.name
+
+    def run(
+        self,
+        inputs: Mapping[str, Any],
+        lengths: ArrayLike | Mapping[str, ArrayLike] | None = None,
+        *,
+        outputs: Sequence[str] | None = None,
+    ) -> dict[str, NDArray[Any]]:
+        """Run one batch.
+
+        Args:
+            inputs: by name, an array of the declared dtype and shape such as float32 ``(batch, time, features)``; or,
+                for a ragged batch, a list of arrays without their batch axis, ``(time, features)`` each, which are
+                padded. Python numbers and lists of them are converted. States may be left out: they are zeros then.
+            lengths: whole numbers of shape ``(batch,)``, by name where the model has several lengths. Where there are
+                none, lists tell them, and every row of an array has its full size.
+            outputs: names of the outputs to compute; all by default.
+
+        Returns:
+            The outputs by name, in the declared dtypes and shapes. An axis that lengths measure is as long as the
+            padded input's.
+
+        Raises:
+            InputError: names, values or lengths are wrong; DtypeError and ShapeError are kinds of it.
+            SessionError: the session is closed, or ONNX Runtime failed.
+        """
+        session = self._session
+        if session is None:
+            raise SessionError(f"the session of '{self.bundle.path}' is closed. Load the bundle again.")
+        names = self._outputs if outputs is None else self._chosen(outputs)
+        feed = self._feeder.feed(inputs, lengths)
+        if self._feeder.may_be_empty:
+            empty = empty_answer(self.signature, feed, names)
+            if empty is not None:
+                return empty
+        try:
+            values = session.run(names, feed)
+        except Exception as error:
+            shapes = ", ".join(f"{name} {array.dtype}{list(array.shape)}" for name, array in feed.items())
+            raise SessionError(
+                f"ONNX Runtime failed in variant '{self.variant.key}' of '{self.bundle.path}' on {self.provider} "
+                f"with {shapes}: {error}"
+            ) from error
+        return dict(zip(names, values, strict=True))
+
+    def close(self) -> None:
+        """Free the session. Runs that other threads have begun end well; new ones raise SessionError."""
+        self._session = None
+
+    def __enter__(self) -> Self:
+        """This session."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def _chosen(self, outputs: Sequence[str]) -> list[str]:
+        names = [outputs] if isinstance(outputs, str) else list(outputs)
+        wrong = [name for name in names if name not in self._outputs]
+        if wrong or not names:
+            allowed = ", ".join(f"'{name}'" for name in self._outputs)
+            what = f"output '{wrong[0]}' is not known" if wrong else "no outputs are asked for"
+            raise InputError(f"{what}; the model has {allowed}.")
+        return names
+
+
+def _options(ort: Ort, threads: int | None) -> OrtOptions:
+    options = ort.SessionOptions()
+    # What ONNX Runtime logs as an error it also raises; on the terminal it would only repeat what rnnx says.
+    options.log_severity_level = LOG_FATAL
+    options.inter_op_num_threads = 1
+    if threads is not None:
+        if type(threads) is not int or threads < 1:
+            raise InputError(
+                f"threads is {threads!r}; it must be a whole number from 1, or None for ONNX Runtime's own choice."
+            )
+        options.intra_op_num_threads = threads
+    return options
+
+
+def _given_options(options: OrtOptions, threads: int | None) -> OrtOptions:
+    if threads is not None:
+        raise InputError(
+            f"threads ({threads}) and session_options are both given. Set session_options.intra_op_num_threads."
+        )
+    return options

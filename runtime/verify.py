@@ -1,0 +1,164 @@
+"""Repeat a bundle's proof on this machine, without its source: every golden case through the real session."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..bundle import Bundle
+from ..errors import VariantError
+from ..manifest import GOLDEN
+from .comparison import Difference, common_region, compare, scale_of
+from .providers import AUTO
+from .session import load
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+
+    from ..bundle import GoldenCase
+    from ..manifest import Variant
+    from .providers import ProviderChoice
+    from .session import Session
+
+_MODE = "offline"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerifyRow:
+    """One output of one golden case in one variant.
+
+    Attributes:
+        variant: the variant's key, such as ``fp32-offline``.
+        case: number of the golden case.
+        shapes: shape of each input of the case.
+        output: name of the output.
+        max_abs_diff: largest absolute difference from the source's output; infinite where none can be told.
+        allowed: largest difference that passes.
+        passed: whether it passed.
+        reason: why it cannot be compared by value, or empty.
+    """
+
+    variant: str
+    case: int
+    shapes: Mapping[str, tuple[int, ...]]
+    output: str
+    max_abs_diff: float
+    allowed: float
+    passed: bool
+    reason: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able dict; an infinite difference is None."""
+        return {
+            "variant": self.variant,
+            "case": self.case,
+            "shapes": {name: list(shape) for name, shape in self.shapes.items()},
+            "output": self.output,
+            "max_abs_diff": self.max_abs_diff if math.isfinite(self.max_abs_diff) else None,
+            "allowed": self.allowed,
+            "passed": self.passed,
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VerifyReport:
+    """What :func:`verify` found.
+
+    Attributes:
+        path: the bundle's folder.
+        sha256: SHA-256 of its manifest.
+        files: number of files whose hashes were checked.
+        provider: the provider that every variant ran on.
+        rows: one for each variant, golden case and output.
+    """
+
+    path: str
+    sha256: str
+    files: int
+    provider: ProviderChoice
+    rows: tuple[VerifyRow, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether something was compared, and all of it passed."""
+        return bool(self.rows) and all(row.passed for row in self.rows)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able dict."""
+        return {
+            "bundle": self.path,
+            "sha256": self.sha256,
+            "files": self.files,
+            "provider": self.provider.to_json(),
+            "passed": self.passed,
+            "rows": [row.to_json() for row in self.rows],
+        }
+
+
+def verify(path: str | os.PathLike[str], *, provider: str = AUTO, precision: str | None = None) -> VerifyReport:
+    """Check every file's hash, then hold every variant against the golden vectors.
+
+    Args:
+        path: the bundle's folder.
+        provider: as for :func:`rnnx.load`.
+        precision: the only precision to verify; None for all that the bundle has.
+
+    Raises:
+        BundleError: the bundle cannot be read, one of its files is not what its manifest says, or it holds no golden
+            vectors.
+        VariantError: the bundle has no such variant.
+        ProviderError, MissingExtraError, SessionError: as for :func:`rnnx.load`.
+    """
+    bundle = Bundle.open(path)
+    bundle.check()
+    cases = bundle.golden()
+    variants = [one for one in bundle.manifest.variants if one.mode == _MODE and precision in {None, one.precision}]
+    if not variants:
+        there = ", ".join(f"'{one.key}'" for one in bundle.manifest.variants)
+        raise VariantError(f"bundle '{path}' has no variant '{precision or '*'}-{_MODE}'; it has {there}.")
+    rows: list[VerifyRow] = []
+    for variant in variants:
+        with load(path, provider=provider, precision=variant.precision, mode=variant.mode) as session:
+            choice = session.provider_report
+            rows += _judge(session, variant, cases)
+    return VerifyReport(
+        path=str(path),
+        sha256=bundle.sha256,
+        files=len(bundle.manifest.files),
+        provider=choice,
+        rows=tuple(rows),
+    )
+
+
+def _judge(session: Session, variant: Variant, cases: Sequence[GoldenCase]) -> list[VerifyRow]:
+    """Run every case, then compare all outputs."""
+    signature = session.signature
+    measured = {one.axis for one in signature.lengths}
+    answers = [session.run(case.inputs) for case in cases]
+    rows = []
+    for spec in signature.outputs:
+        scale = scale_of(case.outputs[spec.name] for case in cases if spec.name in case.outputs)
+        for number, (case, answer) in enumerate(zip(cases, answers, strict=True)):
+            reference = case.outputs.get(spec.name)
+            if reference is None:
+                # A golden case without this output would prove nothing of it.
+                found = Difference(max_abs_diff=math.inf, allowed=0.0, reason=f"'{GOLDEN}' holds no such output")
+            else:
+                candidate = common_region(reference, answer[spec.name], axes=spec.axes, measured=measured)
+                found = compare(reference, candidate, tolerance=variant.tolerance, scale=scale)
+            rows.append(
+                VerifyRow(
+                    variant=variant.key,
+                    case=number,
+                    shapes={name: array.shape for name, array in case.inputs.items()},
+                    output=spec.name,
+                    max_abs_diff=found.max_abs_diff,
+                    allowed=found.allowed,
+                    passed=found.passed,
+                    reason=found.reason,
+                )
+            )
+    return rows
