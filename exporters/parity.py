@@ -144,15 +144,31 @@ def ask(source: Runner, cases: Sequence[Case], progress: Callable[[], None] | No
     answered: list[Case] = []
     references: list[Mapping[str, NDArray[Any]]] = []
     undefined: dict[str, str] = {}
-    for case in cases:
-        try:
-            references.append({name: array.copy() for name, array in source(case.inputs).items()})
-            answered.append(case)
-        except Exception as error:  # noqa: BLE001  (whatever the source raises is its answer)
-            undefined[str(case)] = f"{type(error).__name__}: {error}".splitlines()[0]
-        if progress is not None:
-            progress()
+    threads = torch.get_num_threads()
+    # One thread, as for the variant: equal bytes on every machine, and no waiting of small layers for each other.
+    torch.set_num_threads(1)
+    try:
+        for case in cases:
+            _ask_one(source, case, answered, references, undefined)
+            if progress is not None:
+                progress()
+    finally:
+        torch.set_num_threads(threads)
     return Answers(cases=answered, references=references, undefined=undefined)
+
+
+def _ask_one(
+    source: Runner,
+    case: Case,
+    answered: list[Case],
+    references: list[Mapping[str, NDArray[Any]]],
+    undefined: dict[str, str],
+) -> None:
+    try:
+        references.append({name: array.copy() for name, array in source(case.inputs).items()})
+        answered.append(case)
+    except Exception as error:  # noqa: BLE001  (whatever the source raises is its answer)
+        undefined[str(case)] = f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def without_loose(answers: Answers) -> Answers:

@@ -7,6 +7,7 @@ import onnx_ir as ir
 import onnxsim
 
 from ...errors import LoweringError
+from .naming import MODULE, module_of
 
 #: Rewrites that we do not want. The first turns a product over ``(batch, time, features)`` into reshape, Gemm and
 #: reshape back with arithmetic on shapes, which is slower on a CPU and hides the product from quantization.
@@ -34,6 +35,10 @@ class SimplifyPass(ir.passes.FunctionalPass):
                 f"onnxsim failed on the graph: {type(error).__name__}: {error}. Export with --no-simplify."
             ) from error
         simplified = ir.from_proto(after)
+        # onnxsim drops metadata. The nodes that it kept are known by their names; what it made itself has no module.
+        modules = {node.name: module_of(node) for node in ir.traversal.RecursiveGraphIterator(model.graph)}
+        for node in ir.traversal.RecursiveGraphIterator(simplified.graph):
+            node.metadata_props[MODULE] = modules.get(node.name, "")
         return ir.passes.PassResult(simplified, modified=before.SerializeToString() != after.SerializeToString())
 
 
