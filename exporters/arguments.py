@@ -80,7 +80,8 @@ def example_inputs(signature: Signature, wanted: Mapping[str, int]) -> tuple[dic
         if measured is None:
             inputs[spec.name] = random_tensor(spec, sizes, generator)
         else:
-            inputs[spec.name] = torch.full((sizes[str(spec.axes[0])],), sizes[measured], dtype=dtype_of(spec))
+            shape = [sizes[axis] if isinstance(axis, str) else axis for axis in spec.axes]
+            inputs[spec.name] = torch.full(shape, sizes[measured], dtype=dtype_of(spec))
     return sizes, inputs
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextvars
 import functools
 import inspect
+import io
 import re
 import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr
 from dataclasses import dataclass, field, replace
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -225,7 +226,8 @@ def _export(
             try:
                 # torch writes the method `patch` into the module while it loads, where mypy does not see it.
                 patched = shape_config.patch(backed_size_oblivious=oblivious)  # type: ignore[attr-defined]
-                with quiet("torch.export", "torch.fx"), patched:
+                # Where it fails, torch prints the part of the graph that it has, which no user can read.
+                with quiet("torch.export", "torch.fx"), patched, redirect_stderr(io.StringIO()):
                     program = torch.export.export(module, (), dict(kwargs), dynamic_shapes=shapes, strict=False)
             except CaptureError:
                 raise

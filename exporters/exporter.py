@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from ..signature import Axis
     from .parity import Answers, ParityReport
 
 #: Weights beyond this many bytes go to a file of their own beside the graph.
@@ -156,7 +157,8 @@ def declare(
     for one in [lengths] if isinstance(lengths, str) else lengths or ():
         measured.append(parse_lengths(one, specs))
         if all(spec.name != measured[-1].name for spec in specs):
-            specs.append(TensorSpec(name=measured[-1].name, dtype="int64", axes=(BATCH,), argument=measured[-1].name))
+            rows = _row_axis(specs, measured[-1].axis)
+            specs.append(TensorSpec(name=measured[-1].name, dtype="int64", axes=(rows,), argument=measured[-1].name))
     signature = Signature(
         inputs=tuple(specs),
         lengths=tuple(measured),
@@ -305,6 +307,12 @@ def _specs(declarations: Mapping[str, str] | Sequence[str]) -> list[TensorSpec]:
     if hasattr(declarations, "items"):
         declarations = [f"{key}: {value}" for key, value in declarations.items()]
     return [parse_tensor(one) for one in declarations]
+
+
+def _row_axis(specs: Sequence[TensorSpec], measured: str) -> Axis:
+    """The axis over which there is one length each: ``batch``, or what stands in its place beside ``measured``."""
+    beside = next((spec.axes for spec in specs if measured in spec.axes), ())
+    return BATCH if BATCH in beside else next((axis for axis in beside if axis != measured), BATCH)
 
 
 def _range(axis: str, minimum: int, maximum: int | None) -> AxisRange:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.fx.experimental.sym_node import SymNode
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from ..errors import CaptureError
 
@@ -30,17 +30,15 @@ _LOOP = re.compile(r"\b(for|while)\b|\.(unbind|split|chunk|tolist)\(|\brange\(")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Freeze:
-    """One place where Python asked for a symbolic size as a plain number.
+    """One place where a symbolic size became a plain number.
 
     Attributes:
-        expression: the size, in torch's symbols.
         value: the number it became.
         file: the user's file.
         line: the line in it.
         module_id: ``id`` of the module whose code it is, or 0.
     """
 
-    expression: str
     value: int
     file: str
     line: int
@@ -49,21 +47,20 @@ class Freeze:
 
 @contextmanager
 def freezing(freezes: list[Freeze]) -> Iterator[None]:
-    """Record every symbolic size that is turned into a plain number within this block."""
-    original = SymNode.guard_int
+    """Record every symbolic size that becomes a constant within this block, and where in the user's code."""
+    original = ShapeEnv._set_replacement
 
-    def guard_int(self: SymNode, file: str, line: int) -> int:
-        value = original(self, file, line)
+    def set_replacement(self: ShapeEnv, symbol: Any, target: Any, message: str) -> None:  # noqa: ANN401
+        original(self, symbol, target, message)
         place = _user_place(sys._getframe(1))
-        if place is not None and getattr(self.expr, "free_symbols", None) is not None:
-            freezes.append(Freeze(expression=str(self._expr), value=value, **place))
-        return value
+        if place is not None and target.is_number:
+            freezes.append(Freeze(value=int(target), **place))
 
-    SymNode.guard_int = guard_int  # type: ignore[method-assign]
+    ShapeEnv._set_replacement = set_replacement  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
-        SymNode.guard_int = original  # type: ignore[method-assign]
+        ShapeEnv._set_replacement = original  # type: ignore[method-assign]
 
 
 def narrower(error: Exception, ranges: Mapping[str, AxisRange]) -> dict[str, AxisRange]:
@@ -159,14 +156,17 @@ def _user_place(frame: FrameType | None) -> dict[str, Any] | None:
     while frame is not None:
         file = frame.f_code.co_filename
         if not file.startswith((_TORCH, _HERE, "<")) and "/sympy/" not in file:
-            owner = frame.f_locals.get("self")
-            return {
-                "file": file,
-                "line": frame.f_lineno,
-                "module_id": id(owner) if isinstance(owner, nn.Module) else 0,
-            }
+            owner = _module_of(frame)
+            return {"file": file, "line": frame.f_lineno, "module_id": 0 if owner is None else id(owner)}
         frame = frame.f_back
     return None
+
+
+def _module_of(frame: FrameType) -> nn.Module | None:
+    """The module whose method runs in this frame; its first argument, whatever it is called."""
+    names = frame.f_code.co_varnames[: frame.f_code.co_argcount]
+    owner = frame.f_locals.get(names[0]) if names else None
+    return owner if isinstance(owner, nn.Module) else None
 
 
 def _error_place(error: Exception, module_names: Mapping[int, str]) -> str:
@@ -174,8 +174,8 @@ def _error_place(error: Exception, module_names: Mapping[int, str]) -> str:
     best: tuple[str, int, int] | None = None
     for frame, line in traceback.walk_tb(error.__traceback__):
         file = frame.f_code.co_filename
-        owner = frame.f_locals.get("self")
-        if not file.startswith((_TORCH, _HERE, "<")) and isinstance(owner, nn.Module):
+        owner = _module_of(frame)
+        if not file.startswith((_TORCH, _HERE, "<")) and owner is not None:
             best = (file, line, id(owner))
     if best is None:
         return ""

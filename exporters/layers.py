@@ -220,7 +220,7 @@ def _packed(layer: Layer, builder: Builder, what: str, index: int) -> ir.Value:
         packed = np.stack([reorder(array, order) for array in arrays if array is not None])
         return builder.constant(f"{layer.name}.{what}", packed, key=(layer.kind, what, *parts))
     # Weights that the model computes (a parametrization, a hypernetwork) are repacked in the graph.
-    return _stack(builder, [_reorder_in_graph(builder, part, order) for part in parts])
+    return _stack(builder, [_reorder_in_graph(builder, part, order, layer.hidden_size) for part in parts])
 
 
 def _bias(layer: Layer, builder: Builder) -> ir.Value | None:
@@ -236,7 +236,8 @@ def _bias(layer: Layer, builder: Builder) -> ir.Value | None:
         packed = np.stack([np.concatenate(ordered[i : i + 2]) for i in range(0, len(ordered), 2)])
         return builder.constant(f"{layer.name}.B", packed, key=(layer.kind, "B", *parts))
     joined = [
-        builder.call("Concat", *(_reorder_in_graph(builder, one, order) for one in pair), axis=0) for pair in pairs
+        builder.call("Concat", *(_reorder_in_graph(builder, one, order, layer.hidden_size) for one in pair), axis=0)
+        for pair in pairs
     ]
     return _stack(builder, joined)
 
@@ -252,10 +253,12 @@ def reorder(array: NDArray[Any], order: Sequence[int]) -> NDArray[Any]:
     return np.concatenate([blocks[index] for index in order])
 
 
-def _reorder_in_graph(builder: Builder, value: ir.Value, order: Sequence[int]) -> ir.Value:
+def _reorder_in_graph(builder: Builder, value: ir.Value, order: Sequence[int], hidden_size: int) -> ir.Value:
     if len(order) == 1:
         return value
-    blocks = builder.call_multi("Split", value, count=len(order), name="Split", axis=0, num_outputs=len(order))
+    # Sizes rather than `num_outputs`, which operator set 17 does not know.
+    sizes = builder.ints(*[hidden_size] * len(order))
+    blocks = builder.call_multi("Split", value, sizes, count=len(order), name="Split", axis=0)
     return builder.call("Concat", *(blocks[index] for index in order), axis=0)
 
 

@@ -147,7 +147,7 @@ def _row_lengths(batch: int, size: int, kind: str, generator: np.random.Generato
     if kind == "ones":
         return np.ones(batch, np.int64)
     if kind == "short":
-        return generator.integers(1, size, batch)
+        return generator.integers(1, max(size, 2), batch)
     mixed = generator.integers(1, size + 1, batch)
     mixed[generator.integers(batch)] = size
     return mixed

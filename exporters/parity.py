@@ -205,7 +205,7 @@ def judge(
         try:
             results.append(candidate(case.inputs))
         except Exception as error:  # noqa: BLE001  (a variant that fails is a miss, reported with the others)
-            results.append(f"the variant fails: {str(error).splitlines()[0]}")
+            results.append(f"the variant fails: {type(error).__name__}: {error}".splitlines()[0])
         if progress is not None:
             progress()
     measured = {one.axis for one in signature.lengths}
@@ -213,6 +213,8 @@ def judge(
     for spec in signature.outputs:
         scale = scale_of(reference[spec.name] for reference in answers.references)
         for case, reference, result in zip(answers.cases, answers.references, results, strict=True):
+            if not isinstance(result, str) and spec.name not in result:
+                result = "the variant does not give this output"  # noqa: PLW2901  (a miss like any other)
             if isinstance(result, str):
                 difference = Difference(max_abs_diff=float("inf"), allowed=0.0, reason=result)
             else:
@@ -223,7 +225,7 @@ def judge(
 
 
 def golden_cases(answers: Answers) -> list[GoldenCase]:
-    """A few cases to carry in the bundle: small ones, of as many kinds as there are."""
+    """A few cases to carry in the bundle: small ones, and those with rows of different lengths before others."""
     ranked = sorted(
         range(len(answers.cases)),
         # Rows of different lengths in one batch tell most; of one frame, least.

@@ -53,7 +53,9 @@ def _direction(
         _initial(layer, builder, state, index, size) for state, size in zip(layer.states, (w_hr, w_hh), strict=True)
     )
     direction = [_REVERSE if index else _FORWARD]
-    body = _body(f"{layer.name}.body{index}", matrices["R"], matrices["P"], masked=valid is not None)
+    # Sizes rather than `num_outputs`, which operator set 17 does not know.
+    sizes = builder.ints(*[layer.hidden_size] * 4)
+    body = _body(f"{layer.name}.body{index}", matrices["R"], matrices["P"], sizes, masked=valid is not None)
     scanned = [gates] if valid is None else [gates, valid]
     h_n, c_n, output = builder.call_multi(
         "Scan",
@@ -71,13 +73,13 @@ def _direction(
     return output, builder.call("Unsqueeze", h_n, lift), builder.call("Unsqueeze", c_n, lift)
 
 
-def _body(name: str, recurrent: ir.Value, projection: ir.Value, *, masked: bool) -> ir.Graph:
-    """One step. The weights are the outer graph's, which a subgraph may use by name."""
+def _body(name: str, recurrent: ir.Value, projection: ir.Value, sizes: ir.Value, *, masked: bool) -> ir.Graph:
+    """One step. The weights and the sizes of the gates are the outer graph's, which a subgraph may use by name."""
     nodes = tape.Tape()
     h, c, gates = (_float_value(one) for one in ("h", "c", "gates"))
     inputs = [h, c, gates]
     summed = nodes.op("Add", [gates, nodes.op("MatMul", [h, recurrent])])
-    i, f, g, o = nodes.op_multi_out("Split", [summed], {"axis": -1, "num_outputs": 4}, num_outputs=4)
+    i, f, g, o = nodes.op_multi_out("Split", [summed, sizes], {"axis": -1}, num_outputs=4)
     kept = nodes.op("Mul", [nodes.op("Sigmoid", [f]), c])
     added = nodes.op("Mul", [nodes.op("Sigmoid", [i]), nodes.op("Tanh", [g])])
     c_next = nodes.op("Add", [kept, added])

@@ -8,6 +8,7 @@ from onnxscript import version_converter
 
 from ...errors import LoweringError, SignatureError
 from ...runtime.ort import cpu_session
+from .opset17 import Opset17Pass
 
 DEFAULT_OPSET = 20
 OLDEST_OPSET = 17
@@ -29,6 +30,8 @@ class OpsetPass(ir.passes.InPlacePass):
         """
         if model.opset_imports.get("") == self._opset:
             return ir.passes.PassResult(model, modified=False)
+        if self._opset == OLDEST_OPSET:
+            return Opset17Pass()(model)
         try:
             version_converter.convert_version(model, target_version=self._opset, fallback=True)
         except Exception as error:

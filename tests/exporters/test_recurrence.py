@@ -62,7 +62,8 @@ def test_everything_is_as_before_afterwards():
             during.append(nn.LSTM.forward)
             raise ZeroDivisionError
 
-    pytest.raises(ZeroDivisionError, fail)
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert during[0] is not forwards[0]
     assert code == (torch_rnn.pack_padded_sequence.__code__, torch_rnn.pad_packed_sequence.__code__)
     assert forwards == (nn.LSTM.forward, nn.GRU.forward, nn.RNN.forward, nn.LSTMCell.forward)

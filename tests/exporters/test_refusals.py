@@ -206,8 +206,13 @@ def place(kind):
     return f"{__file__}:{number}: `{lines[number - 1].strip()}`"
 
 
-@pytest.mark.xfail(reason="onnxsim drops the modules that bisect reads from each node's metadata", strict=True)
-@pytest.mark.parametrize(("kind", "layer"), [("LSTM", "front"), ("GRU", "encoder")])
+@pytest.mark.parametrize(
+    ("kind", "layer"),
+    [
+        ("LSTM", "front"),
+        ("GRU", "encoder"),
+    ],
+)
 def test_a_wrong_layer_is_named(tagger, tmp_path, monkeypatch, kind, layer):
     gates = {"LSTM": (0, 1, 2, 3), "GRU": (0, 1, 2)}[kind]
     monkeypatch.setitem(layers.GATES, kind, gates)
