@@ -118,6 +118,9 @@ def command(  # noqa: PLR0917  (click passes them by name)
 
     The bundle is written only if the ONNX graph gives the model's answers over the whole parity matrix.
     """
+    from ..bundle import check_target
+
+    check_target(out, overwrite=force)  # before torch is imported and the source runs
     from ..exporters import export, load_source
     from ..exporters.source import parse_init
 

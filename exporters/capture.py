@@ -7,15 +7,11 @@ the module, file and line that froze it.
 
 from __future__ import annotations
 
-import contextvars
-import functools
 import inspect
 import io
 import re
-import threading
-from contextlib import ExitStack, contextmanager, redirect_stderr
-from dataclasses import dataclass, field, replace
-from types import FunctionType
+from contextlib import redirect_stderr
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,60 +20,19 @@ from torch.export import Dim
 from torch.fx.experimental import _config as shape_config
 
 from ..errors import CaptureError, SignatureError
-from . import packed, recurrence
 from .arguments import bind, example_inputs
-from .frozen import Freeze, cannot_capture, freezing, narrower, refuse_frozen
+from .frozen import cannot_capture, freezing, narrower, refuse_frozen
+from .observed import Observed
 from .quiet import quiet
+from .standins import capturing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Mapping
 
     from ..signature import AxisRange, Signature
 
 #: How torch writes a size that is not known: s27 where an input has it, u0 where data decides.
 _SYMBOL = re.compile(r"\b[suz]\d+\b")
-
-_active: contextvars.ContextVar[Capture | None] = contextvars.ContextVar("rnnx_capture", default=None)
-_patching = threading.RLock()
-
-
-@dataclass(kw_only=True, slots=True)
-class Capture:
-    """What is learned of one model while it is captured.
-
-    Attributes:
-        module_names: qualified name of each module, by ``id``.
-        needs_sorted_lengths: the source packs with ``enforce_sorted=True``.
-        trimmed: the source unpacks without ``total_length``, so its answer is ``max(lengths)`` steps long.
-        freezes: where Python asked for a symbolic size as a plain number.
-    """
-
-    module_names: Mapping[int, str]
-    needs_sorted_lengths: bool = False
-    trimmed: bool = False
-    freezes: list[Freeze] = field(default_factory=list)
-    _zero_padded: dict[int, Tensor] = field(default_factory=dict)
-
-    def name(self, module: nn.Module, layer: int | None = None) -> str:
-        """``encoder.lstm.l0``: the module's name in the source, and which of its layers."""
-        name = self.module_names.get(id(module)) or type(module).__name__.lower()
-        return name if layer is None else f"{name}.l{layer}"
-
-    def packs(self, *, sorted_lengths: bool) -> None:
-        """Note that sequences are packed, and whether the source wants their lengths sorted."""
-        self.needs_sorted_lengths |= sorted_lengths
-
-    def trims_to_longest(self) -> None:
-        """Note that the source's padded answer ends at the longest row."""
-        self.trimmed = True
-
-    def zero_padded(self, x: Tensor) -> None:
-        """Note that ``x`` is zero past each row's length, which recurrent operators promise."""
-        self._zero_padded[id(x)] = x
-
-    def is_zero_padded(self, x: Tensor) -> bool:
-        """Whether ``x`` itself came from a recurrent operator with lengths."""
-        return self._zero_padded.get(id(x)) is x
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,8 +43,8 @@ class Captured:
         program: torch's exported program, with ``rnnx::`` operators for recurrent layers.
         signature: the declared one, with the ranges of the axes that torch found.
         output_axes: one tuple of axes an output, sizes as numbers or expressions over axis names.
-        needs_sorted_lengths: see :class:`Capture`.
-        trimmed: see :class:`Capture`.
+        needs_sorted_lengths: see :class:`Observed`.
+        trimmed: see :class:`Observed`.
         example: sizes of the axes in the example that was traced.
         symbols: axis names, or expressions over them, by the symbols that the program's shapes are written in.
     """
@@ -117,7 +72,7 @@ def capture(module: nn.Module, signature: Signature, *, example: Mapping[str, in
     """
     sizes, inputs = example_inputs(signature, example or {})
     kwargs = bind(signature, inputs)
-    run = Capture(module_names={id(one): name for name, one in module.named_modules()})
+    run = Observed(module_names={id(one): name for name, one in module.named_modules()})
     _try_source(module, kwargs, sizes)
     with capturing(run), freezing(run.freezes):
         program, ranges = _export(module, signature, kwargs, sizes, run)
@@ -131,63 +86,6 @@ def capture(module: nn.Module, signature: Signature, *, example: Mapping[str, in
         example=sizes,
         symbols=symbols,
     )
-
-
-@contextmanager
-def capturing(run: Capture) -> Iterator[None]:
-    """Within this block, and in this thread, torch's recurrent modules and packing answer in our own way."""
-    with _patching, ExitStack() as stack:
-        token = _active.set(run)
-        stack.callback(_active.reset, token)
-        for torch_class, forward in recurrence.FORWARDS.items():
-            stack.callback(setattr, torch_class, "forward", torch_class.forward)
-            torch_class.forward = _forward(torch_class.forward, forward)
-        for function, stand_in in packed.FUNCTIONS.items():
-            # Callers hold references of their own (`from torch.nn.utils.rnn import ...`), which replacing the
-            # module's attribute would not reach. Replacing the function's code reaches them all.
-            stack.callback(setattr, function, "__code__", function.__code__)
-            stack.callback(_STAND_INS.pop, function.__name__)
-            original: Callable[..., Any] = FunctionType(
-                function.__code__, function.__globals__, function.__name__, function.__defaults__
-            )
-            _STAND_INS[function.__name__] = (stand_in, original)
-            function.__code__ = _TRAMPOLINES[function.__name__].__code__
-        yield
-
-
-def _forward(original: Callable[..., Any], ours: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)  # torch.export reads the names of the arguments
-    def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        run = _active.get()
-        return original(self, *args, **kwargs) if run is None else ours(self, run, *args, **kwargs)
-
-    return forward
-
-
-def answer(name: str, *args: Any) -> Any:  # noqa: ANN401
-    """Called by torch's own packing functions during capture; threads that capture nothing get the original."""
-    stand_in, original = _STAND_INS[name]
-    run = _active.get()
-    return original(*args) if run is None else stand_in(run, *args)
-
-
-_STAND_INS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {}
-
-
-# The bodies below run with torch's globals, so they import what they call. Their parameters are torch's own.
-def _pack(input, lengths, batch_first=False, enforce_sorted=True):  # type: ignore[no-untyped-def]  # noqa: A002, ANN001, ANN202, FBT002
-    from rnnx.exporters.capture import answer  # noqa: PLC0415
-
-    return answer("pack_padded_sequence", input, lengths, batch_first, enforce_sorted)
-
-
-def _pad(sequence, batch_first=False, padding_value=0.0, total_length=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, FBT002
-    from rnnx.exporters.capture import answer  # noqa: PLC0415
-
-    return answer("pad_packed_sequence", sequence, batch_first, padding_value, total_length)
-
-
-_TRAMPOLINES = {"pack_padded_sequence": _pack, "pad_packed_sequence": _pad}
 
 
 def _try_source(module: nn.Module, kwargs: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
@@ -208,7 +106,7 @@ def _export(
     signature: Signature,
     kwargs: Mapping[str, Any],
     sizes: Mapping[str, int],
-    run: Capture,
+    run: Observed,
 ) -> tuple[torch.export.ExportedProgram, tuple[AxisRange, ...]]:
     """Export; where torch finds that an axis has a smaller range than declared, once more with that range.
 

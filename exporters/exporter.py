@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ import onnx_ir as ir
 from ..bundle import Bundle, check_target, golden_bytes, staging, write_manifest
 from ..errors import ParityError, SignatureError
 from ..manifest import GOLDEN, PARITY, Manifest, Variant
+from ..runtime.machine import versions
 from ..runtime.session import load
 from ..signature import BATCH, AxisRange, LengthsSpec, Signature, StateSpec, TensorSpec, parse_lengths, parse_tensor
 from .bisect import first_difference
@@ -128,7 +128,7 @@ def export(
             signature=job.signature,
             variants=(),
             source=dict(origin or {}),
-            tools=_tools(),
+            tools=versions(_TOOLS),
             notes=job.notes,
         )
         with staging(out, overwrite=overwrite) as folder:
@@ -321,13 +321,3 @@ def _range(axis: str, minimum: int, maximum: int | None) -> AxisRange:
             f"the range {minimum} to {maximum} of the axis '{axis}' is empty or begins below 1. Write 'time=1:64'."
         )
     return AxisRange(name=axis, minimum=minimum, maximum=maximum)
-
-
-def _tools() -> dict[str, str]:
-    versions: dict[str, str] = {}
-    for tool in _TOOLS:
-        try:
-            versions[tool] = importlib.metadata.version(tool)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions

@@ -23,11 +23,11 @@ from ..errors import CaptureError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .capture import Capture
+    from .observed import Observed
 
 
 def pack_padded_sequence(
-    capture: Capture,
+    observed: Observed,
     input: Tensor,  # noqa: A002  (torch's name)
     lengths: Any,  # noqa: ANN401
     batch_first: bool = False,  # noqa: FBT001, FBT002
@@ -39,13 +39,13 @@ def pack_padded_sequence(
             "pack_padded_sequence was given lengths as Python numbers, which would be frozen into the graph. "
             "Pass the lengths tensor itself: pack_padded_sequence(x, lengths.cpu(), ...), without .tolist()."
         )
-    capture.packs(sorted_lengths=enforce_sorted)
+    observed.packs(sorted_lengths=enforce_sorted)
     x = input.transpose(0, 1) if batch_first else input
     return torch_rnn.PackedSequence(x, lengths.to(torch.int64))
 
 
 def pad_packed_sequence(
-    capture: Capture,
+    observed: Observed,
     sequence: torch_rnn.PackedSequence,
     batch_first: bool = False,  # noqa: FBT001, FBT002
     padding_value: float = 0.0,
@@ -56,14 +56,14 @@ def pad_packed_sequence(
     if total_length is not None and total_length is not x.shape[0]:
         # A symbolic size that equals the input's adds nothing to the graph; another one is a guard torch reports.
         torch._check(total_length == x.shape[0])  # type: ignore[no-untyped-call]
-    if not (padding_value == 0.0 and capture.is_zero_padded(x)):
+    if not (padding_value == 0.0 and observed.is_zero_padded(x)):
         steps = torch.arange(x.shape[0], device=x.device)
         valid = steps.unsqueeze(1) < lengths.unsqueeze(0)
         for _ in range(x.dim() - 2):
             valid = valid.unsqueeze(-1)
         x = torch.where(valid, x, torch.full((), padding_value, dtype=x.dtype))
     if total_length is None:
-        capture.trims_to_longest()
+        observed.trims_to_longest()
     return (x.transpose(0, 1) if batch_first else x), lengths
 
 

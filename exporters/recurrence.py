@@ -21,7 +21,7 @@ from torch.nn.utils.rnn import PackedSequence
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from .capture import Capture
+    from .observed import Observed
 
 
 @torch.library.custom_op("rnnx::lstm", mutates_args=())
@@ -144,7 +144,7 @@ def _(
     return _fake(input, hidden_size, num_directions)
 
 
-def layer_forward(module: nn.RNNBase, capture: Capture, input: Any, hx: Any = None) -> Any:  # noqa: A002, ANN401
+def layer_forward(module: nn.RNNBase, observed: Observed, input: Any, hx: Any = None) -> Any:  # noqa: A002, ANN401
     """``forward`` of ``nn.LSTM``, ``nn.GRU`` and ``nn.RNN`` while a model is captured.
 
     It takes and returns what the original does: padded or packed, batched or not, ``batch_first`` or not.
@@ -164,11 +164,11 @@ def layer_forward(module: nn.RNNBase, capture: Capture, input: Any, hx: Any = No
     for layer in range(module.num_layers):
         directions = module._all_weights[layer * _directions(module) : (layer + 1) * _directions(module)]
         weights = [getattr(module, name) for names in directions for name in names]
-        x, *final = _call(module, x, lengths, _of_layer(module, states, layer), weights, capture.name(module, layer))
+        x, *final = _call(module, x, lengths, _of_layer(module, states, layer), weights, observed.name(module, layer))
         finals.append(tuple(final))
     final_states = [torch.cat(one) if len(one) > 1 else one[0] for one in zip(*finals, strict=True)]
     if packed:
-        capture.zero_padded(x)
+        observed.zero_padded(x)
         return input._replace(data=x), _like_torch(module, final_states)
     x = x.transpose(0, 1) if module.batch_first else x
     if not batched:
@@ -177,7 +177,7 @@ def layer_forward(module: nn.RNNBase, capture: Capture, input: Any, hx: Any = No
     return x, _like_torch(module, final_states)
 
 
-def cell_forward(module: nn.RNNCellBase, capture: Capture, input: Tensor, hx: Any = None) -> Any:  # noqa: A002, ANN401
+def cell_forward(module: nn.RNNCellBase, observed: Observed, input: Tensor, hx: Any = None) -> Any:  # noqa: A002, ANN401
     """``forward`` of ``nn.LSTMCell``, ``nn.GRUCell`` and ``nn.RNNCell``: a layer over one time step."""
     batched = input.dim() == 2
     x = input.unsqueeze(0) if batched else input.unsqueeze(0).unsqueeze(0)
@@ -185,7 +185,7 @@ def cell_forward(module: nn.RNNCellBase, capture: Capture, input: Tensor, hx: An
     states = [(one if batched else one.unsqueeze(0)).unsqueeze(0) for one in given]
     names = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if module.bias else [])]
     weights = [getattr(module, name) for name in names]
-    _, *final = _call(module, x, None, states, weights, capture.name(module))
+    _, *final = _call(module, x, None, states, weights, observed.name(module))
     final = [one.squeeze(0) if batched else one.squeeze(0).squeeze(0) for one in final]
     return tuple(final) if isinstance(module, nn.LSTMCell) else final[0]
 

@@ -19,7 +19,7 @@ import onnx_ir as ir
 from onnx_ir import tape
 
 if TYPE_CHECKING:
-    from .layers import Builder, Layer
+    from .layer import Builder, Layer
 
 _FORWARD, _REVERSE = 0, 1
 

@@ -8,6 +8,10 @@ import platform
 import shutil
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 #: What ``rnnx[export]`` brings, by distribution.
 EXPORT = ("torch", "onnx", "onnx-ir", "onnxscript", "onnxsim", "safetensors")
@@ -19,6 +23,11 @@ def version(distribution: str) -> str | None:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def versions(distributions: Iterable[str]) -> dict[str, str]:
+    """Versions of those that are installed, by distribution."""
+    return {name: found for name in distributions if (found := version(name)) is not None}
 
 
 def cpu() -> str:

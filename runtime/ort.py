@@ -13,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..errors import MissingExtraError
+from .machine import versions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -131,13 +132,7 @@ def cpu_session(model: str | bytes) -> OrtSession:
 
 def distributions() -> dict[str, str]:
     """Installed distributions that bring the module ``onnxruntime``, name to version."""
-    found = {}
-    for name in DISTRIBUTIONS:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    return versions(DISTRIBUTIONS)
 
 
 def clash() -> str:

@@ -9,11 +9,12 @@ import torch
 from torch import nn
 from torch.nn.utils import rnn as torch_rnn
 
-from rnnx.exporters.capture import Capture, capturing
+from rnnx.exporters.observed import Observed
+from rnnx.exporters.standins import capturing
 
 
 def run_of(module):
-    return Capture(module_names={id(one): name for name, one in module.named_modules()})
+    return Observed(module_names={id(one): name for name, one in module.named_modules()})
 
 
 @pytest.fixture
