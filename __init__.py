@@ -18,12 +18,13 @@ from .errors import MissingExtraError, RnnxError
 if TYPE_CHECKING:
     from . import exporters
     from .bundle import Bundle
+    from .exporters import scan
     from .runtime import Session, load
     from .signature import Signature
 
 __version__ = "0.1.0"
 
-__all__ = ["Bundle", "MissingExtraError", "RnnxError", "Session", "Signature", "errors", "exporters", "load"]
+__all__ = ["Bundle", "MissingExtraError", "RnnxError", "Session", "Signature", "errors", "exporters", "load", "scan"]
 
 #: Where each public name lives. They are looked up on first use, so that a command starts fast.
 _HOMES = {
@@ -32,6 +33,7 @@ _HOMES = {
     "Signature": ".signature",
     "exporters": "",
     "load": ".runtime",
+    "scan": ".exporters",
 }
 
 # Two distributions bring the module `onnxruntime` and destroy each other when both are installed, so neither is a

@@ -27,7 +27,7 @@ from .quiet import quiet
 from .standins import capturing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ..signature import AxisRange, Signature
 
@@ -47,6 +47,7 @@ class Captured:
         trimmed: see :class:`Observed`.
         example: sizes of the axes in the example that was traced.
         symbols: axis names, or expressions over them, by the symbols that the program's shapes are written in.
+        bodies: what the steps of scans do; the program names them by number, so they must live as long.
     """
 
     program: torch.export.ExportedProgram
@@ -56,6 +57,7 @@ class Captured:
     trimmed: bool
     example: Mapping[str, int]
     symbols: Mapping[str, str]
+    bodies: Sequence[nn.Module]
 
 
 def capture(module: nn.Module, signature: Signature, *, example: Mapping[str, int] | None = None) -> Captured:
@@ -85,6 +87,7 @@ def capture(module: nn.Module, signature: Signature, *, example: Mapping[str, in
         trimmed=run.trimmed,
         example=sizes,
         symbols=symbols,
+        bodies=run.bodies,
     )
 
 
@@ -120,7 +123,7 @@ def _export(
         for _attempt in range(3):
             dims = {axis: _dim(allowed) for axis, allowed in ranges.items()}
             shapes = bind(signature, {s.name: _dynamic_shape(s.axes, dims) for s in signature.inputs})
-            run.freezes.clear()
+            run.begin()
             try:
                 # torch writes the method `patch` into the module while it loads, where mypy does not see it.
                 patched = shape_config.patch(backed_size_oblivious=oblivious)  # type: ignore[attr-defined]

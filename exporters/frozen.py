@@ -52,7 +52,7 @@ def freezing(freezes: list[Freeze]) -> Iterator[None]:
 
     def set_replacement(self: ShapeEnv, symbol: Any, target: Any, message: str) -> None:  # noqa: ANN401
         original(self, symbol, target, message)
-        place = _user_place(sys._getframe(1))
+        place = user_place(sys._getframe(1))
         if place is not None and target.is_number:
             freezes.append(Freeze(value=int(target), **place))
 
@@ -143,7 +143,8 @@ def _frozen_message(axis: str, size: int, culprit: Freeze | None, module_names: 
     if _LOOP.search(code):
         return (
             f"{whose} loops over the axis '{axis}' in Python ({where}). The loop would be unrolled to the example's "
-            f"{size} steps. Write it with nn.LSTM, nn.GRU or nn.RNN over the whole sequence, or export one step."
+            f"{size} steps. Write it with nn.LSTM, nn.GRU or nn.RNN over the whole sequence, or a cell of your own with "
+            "state, outputs = rnnx.scan(step, state, sequence)."
         )
     return (
         f"{whose} freezes the axis '{axis}' at the example's size {size} ({where}). Use sizes only in tensor "
@@ -151,7 +152,7 @@ def _frozen_message(axis: str, size: int, culprit: Freeze | None, module_names: 
     )
 
 
-def _user_place(frame: FrameType | None) -> dict[str, Any] | None:
+def user_place(frame: FrameType | None) -> dict[str, Any] | None:
     """The innermost frame that is neither torch's nor ours."""
     while frame is not None:
         file = frame.f_code.co_filename
@@ -172,10 +173,12 @@ def _module_of(frame: FrameType) -> nn.Module | None:
 def _error_place(error: Exception, module_names: Mapping[int, str]) -> str:
     """`` in module 'encoder' (model.py:12: `...`)`` from an exception's own traceback, where it shows one."""
     best: tuple[str, int, int] | None = None
+    owner: nn.Module | None = None
     for frame, line in traceback.walk_tb(error.__traceback__):
         file = frame.f_code.co_filename
-        owner = _module_of(frame)
-        if not file.startswith((_TORCH, _HERE, "<")) and owner is not None:
+        if not file.startswith((_TORCH, _HERE, "<")):
+            # A function within a forward, such as the step of a scan, belongs to the module that runs.
+            owner = _module_of(frame) or owner
             best = (file, line, id(owner))
     if best is None:
         return ""

@@ -61,10 +61,11 @@ class Builder(tape.Tape):
         prefix: start of every name.
     """
 
-    def __init__(self, *, graph: ir.Graph, made: dict[tuple[Any, ...], ir.Value], prefix: str) -> None:
-        """Nodes are only recorded; initializers go to ``graph`` at once."""
+    def __init__(self, *, graph: ir.Graph, scope: int, made: dict[tuple[Any, ...], ir.Value], prefix: str) -> None:
+        """Nodes are only recorded; initializers go to ``graph`` at once. ``scope`` tells the nodes' own graph."""
         super().__init__()
         self._graph = graph
+        self._scope = scope
         self._made = made
         self.prefix = prefix
 
@@ -106,7 +107,8 @@ class Builder(tape.Tape):
         return self.constant("i64_" + "_".join(map(str, numbers)), np.array(numbers, np.int64))
 
     def made_once(self, key: tuple[Any, ...], make: Callable[[], ir.Value]) -> ir.Value:
-        """The value made for this key before, or else by ``make``."""
+        """The value made for this key in this graph before, or else by ``make``."""
+        key = ("in", self._scope, *key)
         if key not in self._made:
             self._made[key] = make()
         return self._made[key]

@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 GATES = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2), "RNN": (0,)}
 
 
-def lower_layer(node: ir.Node, made: dict[tuple[Any, ...], ir.Value], taken: set[str]) -> None:
+def lower_layer(node: ir.Node, main: ir.Graph, made: dict[tuple[Any, ...], ir.Value], taken: set[str]) -> None:
     """Replace one ``rnnx`` node.
 
     Args:
         node: the node; it is removed from its graph.
+        main: the outermost graph, which holds all weights.
         made: initializers made so far, so that layers that share weights share the repacked ones too.
         taken: names given to layers so far; a module that is called twice gets a second one.
 
@@ -46,7 +47,7 @@ def lower_layer(node: ir.Node, made: dict[tuple[Any, ...], ir.Value], taken: set
         )
     graph = node.graph
     assert isinstance(graph, ir.Graph)
-    builder = Builder(graph=graph, made=made, prefix=layer.name)
+    builder = Builder(graph=main, scope=id(graph), made=made, prefix=layer.name)
     results = projected_lstm(layer, builder) if layer.projected else _fused(layer, builder)
     for made_node in builder.nodes:
         made_node.metadata_props[MODULE] = module_of(node)

@@ -7,23 +7,25 @@ with torch's weights as they are. :func:`lower_recurrence` then turns each of th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import onnx
+import onnx_ir as ir
 import onnxscript
 import torch
 
 from ..errors import LoweringError
-from . import recurrence  # noqa: F401  (registers the operators)
+from . import recurrence, scanning  # noqa: F401  (they register the operators)
 from .layers import lower_layer
 from .quiet import quiet
-
-if TYPE_CHECKING:
-    import onnx_ir as ir
+from .scanning import BODIES
+from .scans import PREFIX, expand, sites
 
 DOMAIN = "rnnx"
 #: What torch.onnx writes by itself; other versions are made from it.
 NATIVE_OPSET = 18
+#: What a scan may carry, in ONNX's names.
+_TENSORS = ("float", "double", "float16", "int64", "int32", "int16", "int8", "uint8", "bool")
 #: Two directions of ``w_ih, w_hh, b_ih, b_hh, w_hr``.
 _MAX_WEIGHTS = 10
 
@@ -33,9 +35,21 @@ def to_onnx(program: torch.export.ExportedProgram) -> ir.Model:
 
     Raises:
         LoweringError: an operator has no ONNX form.
+        CaptureError: the step of a scan cannot be captured.
     """
+    model = _translate(program, None)
+    lower_recurrence(model)
+    return model
+
+
+def _translate(program: torch.export.ExportedProgram, main: ir.Graph | None) -> ir.Model:
+    """The program's graph, scans expanded, layers still as captured. ``main`` is the outermost graph, if not this."""
     _register_schemas()
+    calls = sites(program)
+    for site in calls.values():
+        _register_scan(len(site.examples), len(BODIES[site.number].outputs))
     table = {
+        torch.ops.rnnx.scan.default: _scan,
         torch.ops.rnnx.lstm.default: _lstm,
         torch.ops.rnnx.gru.default: _gru,
         torch.ops.rnnx.rnn.default: _rnn,
@@ -58,21 +72,25 @@ def to_onnx(program: torch.export.ExportedProgram) -> ir.Model:
         raise LoweringError(f"torch.onnx cannot translate the model: {type(cause).__name__}: {first}") from error
     assert exported is not None
     model = exported.model
-    lower_recurrence(model)
+    outermost = model.graph if main is None else main
+    for node in tuple(model.graph):
+        if node.domain == DOMAIN and node.op_type.startswith(PREFIX):
+            site = calls[node.attributes["body"].as_int()]
+            expand(node, site, lambda inner: _translate(inner, outermost), outermost)
     return model
 
 
 def lower_recurrence(model: ir.Model) -> None:
-    """Replace every node of the ``rnnx`` domain by ONNX operators.
+    """Replace every layer of the ``rnnx`` domain by ONNX operators, in the bodies of scans too.
 
     Raises:
         LoweringError: a layer's weights are not float32.
     """
     made: dict[tuple[Any, ...], ir.Value] = {}
     taken: set[str] = set()
-    for node in tuple(model.graph):
+    for node in tuple(ir.traversal.RecursiveGraphIterator(model.graph)):
         if node.domain == DOMAIN:
-            lower_layer(node, made, taken)
+            lower_layer(node, model.graph, made, taken)
     model.graph.sort()
     model.opset_imports.pop(DOMAIN, None)
 
@@ -94,6 +112,41 @@ def _gru(input: Any, lengths: Any, h_0: Any, weights: Any, *settings: Any) -> An
 
 def _rnn(input: Any, lengths: Any, h_0: Any, weights: Any, *settings: Any) -> Any:  # noqa: A002, ANN401
     return _opset().RNN(input, lengths, h_0, None, *weights, **_attributes(*settings))
+
+
+def _scan(
+    states: Any,  # noqa: ANN401
+    sequences: Any,  # noqa: ANN401
+    captured: Any,  # noqa: ANN401
+    number: int,
+    *_settings: Any,  # noqa: ANN401
+) -> Any:  # noqa: ANN401
+    inputs = [*states, *sequences, *captured]
+    name = f"{PREFIX}{len(inputs)}_{len(BODIES[number].outputs)}"
+    results = getattr(_opset(), name)(*inputs, body=number)
+    # One output comes back by itself; the operator gives a list.
+    return results if isinstance(results, tuple | list) else [results]
+
+
+def _register_scan(inputs: int, outputs: int) -> None:
+    """A schema for scans of so many tensors, each of any type: onnxscript cannot record variadic ones."""
+    name = f"{PREFIX}{inputs}_{outputs}"
+    if onnx.defs.has(name, DOMAIN):
+        return
+    parameter, types = onnx.defs.OpSchema.FormalParameter, [f"tensor({one})" for one in _TENSORS]
+    names = [*(f"x{n}" for n in range(inputs)), *(f"y{n}" for n in range(outputs))]
+    parameters = [parameter(one, f"T_{one}") for one in names]
+    onnx.defs.register_schema(
+        onnx.defs.OpSchema(
+            name,
+            DOMAIN,
+            1,
+            inputs=parameters[:inputs],
+            outputs=parameters[inputs:],
+            type_constraints=[(f"T_{one}", types, "any tensor") for one in names],
+            attributes=[onnx.defs.OpSchema.Attribute("body", onnx.defs.OpSchema.AttrType.INT)],
+        )
+    )
 
 
 def _attributes(

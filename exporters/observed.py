@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from .frozen import user_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,18 +25,37 @@ class Observed:
         needs_sorted_lengths: the source packs with ``enforce_sorted=True``.
         trimmed: the source unpacks without ``total_length``, so its answer is ``max(lengths)`` steps long.
         freezes: where Python asked for a symbolic size as a plain number.
+        bodies: what the steps of scans do.
     """
 
     module_names: Mapping[int, str]
     needs_sorted_lengths: bool = False
     trimmed: bool = False
     freezes: list[Freeze] = field(default_factory=list)
+    bodies: list[nn.Module] = field(default_factory=list)
     _zero_padded: dict[int, Tensor] = field(default_factory=dict)
+    _scan_names: list[str] = field(default_factory=list)
 
     def name(self, module: nn.Module, layer: int | None = None) -> str:
         """``encoder.lstm.l0``: the module's name in the source, and which of its layers."""
         name = self.module_names.get(id(module)) or type(module).__name__.lower()
         return name if layer is None else f"{name}.l{layer}"
+
+    def scan_name(self) -> str:
+        """``encoder.cell.scan``: after the module whose code calls ``scan`` now."""
+        place = user_place(sys._getframe(1))
+        module = self.module_names.get(place["module_id"], "") if place is not None else ""
+        name = f"{module}.scan" if module else "scan"
+        self._scan_names.append(name)
+        count = self._scan_names.count(name)
+        return name if count == 1 else f"{name}.call{count}"
+
+    def begin(self) -> None:
+        """Forget what an earlier attempt to trace the model left."""
+        self.freezes.clear()
+        self.bodies.clear()
+        self._scan_names.clear()
+        self._zero_padded.clear()
 
     def packs(self, *, sorted_lengths: bool) -> None:
         """Note that sequences are packed, and whether the source wants their lengths sorted."""

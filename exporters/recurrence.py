@@ -214,11 +214,11 @@ def _call(
     common = (weights, module.hidden_size, 2 if getattr(module, "bidirectional", False) else 1, module.bias, name)
     outputs: tuple[Tensor, ...]
     if isinstance(module, nn.LSTM | nn.LSTMCell):
-        outputs = torch.ops.rnnx.lstm(x, lengths, h_0, c_0, *common)
+        outputs = torch.ops.rnnx.lstm.default(x, lengths, h_0, c_0, *common)
     elif isinstance(module, nn.GRU | nn.GRUCell):
-        outputs = torch.ops.rnnx.gru(x, lengths, h_0, *common)
+        outputs = torch.ops.rnnx.gru.default(x, lengths, h_0, *common)
     else:
-        outputs = torch.ops.rnnx.rnn(x, lengths, h_0, *common, module.nonlinearity)
+        outputs = torch.ops.rnnx.rnn.default(x, lengths, h_0, *common, module.nonlinearity)
     return outputs
 
 

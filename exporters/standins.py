@@ -57,6 +57,11 @@ def _forward(original: Callable[..., Any], ours: Callable[..., Any]) -> Callable
     return forward
 
 
+def observing() -> Observed | None:
+    """Who observes in this thread, or None where nothing is captured."""
+    return _active.get()
+
+
 def answer(name: str, *args: Any) -> Any:  # noqa: ANN401
     """Called by torch's own packing functions during capture; threads that capture nothing get the original."""
     stand_in, original = _STAND_INS[name]

@@ -354,7 +354,8 @@ def test_a_python_loop_over_time(tmp_path, model, kind, whose):
     message = refused(CaptureError, "loops over the axis", model(), tmp_path)
     assert message == (
         f"{whose} loops over the axis 'time' in Python ({place(kind.__name__)}). The loop would be unrolled to the "
-        "example's 11 steps. Write it with nn.LSTM, nn.GRU or nn.RNN over the whole sequence, or export one step."
+        "example's 11 steps. Write it with nn.LSTM, nn.GRU or nn.RNN over the whole sequence, or a "
+        "cell of your own with state, outputs = rnnx.scan(step, state, sequence)."
     )
 
 
