@@ -19,18 +19,32 @@ if TYPE_CHECKING:
     from . import exporters
     from .bundle import Bundle
     from .exporters import scan
-    from .runtime import Session, load
+    from .runtime import Session, State, Stream, load
     from .signature import Signature
 
 __version__ = "0.1.0"
 
-__all__ = ["Bundle", "MissingExtraError", "RnnxError", "Session", "Signature", "errors", "exporters", "load", "scan"]
+__all__ = [
+    "Bundle",
+    "MissingExtraError",
+    "RnnxError",
+    "Session",
+    "Signature",
+    "State",
+    "Stream",
+    "errors",
+    "exporters",
+    "load",
+    "scan",
+]
 
 #: Where each public name lives. They are looked up on first use, so that a command starts fast.
 _HOMES = {
     "Bundle": ".bundle",
     "Session": ".runtime",
     "Signature": ".signature",
+    "State": ".runtime",
+    "Stream": ".runtime",
     "exporters": "",
     "load": ".runtime",
     "scan": ".exporters",

@@ -31,7 +31,7 @@ from .errors import (
     MissingFileError,
     VariantError,
 )
-from .manifest import GOLDEN, MANIFEST, FileEntry, Manifest, Variant, parse_manifest
+from .manifest import GOLDEN, MANIFEST, STATES, FileEntry, Manifest, Variant, parse_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -152,6 +152,17 @@ class Bundle:
                 raise
             raise ManifestError(f"'{self.path / GOLDEN}' does not hold golden vectors: {error}.") from error
         return [cases[number] for number in sorted(cases)]
+
+    def initial_states(self) -> dict[str, NDArray[Any]]:
+        """Learned initial values of streaming states by name, one row each; empty where all start from zeros.
+
+        Raises:
+            MissingFileError, AlteredFileError: as :meth:`read`.
+        """
+        if STATES not in self.manifest.files:
+            return {}
+        with np.load(io.BytesIO(self.read(STATES)), allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
 
     def _entry(self, name: str) -> FileEntry:
         entry = self.manifest.files.get(name)

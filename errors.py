@@ -7,6 +7,7 @@
     ├── SignatureError      (ValueError)    a declaration such as ``x: float32[batch, time, 40]`` is wrong
     ├── CaptureError        (RuntimeError)  the model cannot be captured as one dynamic graph
     ├── LoweringError       (RuntimeError)  a captured operator has no ONNX form here
+    ├── StreamingError      (RuntimeError)  the model needs the whole of time, so it has no streaming form
     ├── ParityError         (RuntimeError)  a variant does not give its source's answers
     ├── BundleError         (ValueError)    a bundle is not what its manifest says
     │   ├── BundleNotFoundError   (FileNotFoundError)
@@ -21,6 +22,7 @@
     ├── InputError          (ValueError)    names, values or lengths of a run's inputs are wrong
     │   ├── DtypeError      (TypeError)     an input has another dtype than declared
     │   └── ShapeError      an input has another rank or size than declared
+    ├── StateError          (ValueError)    a stream's state belongs to another bundle, or does not fit
     └── SessionError        (RuntimeError)  a session is closed, or ONNX Runtime failed while it ran
 
 Each leaf is also its natural builtin, so ``except ValueError`` works for callers that do not import rnnx.
@@ -56,6 +58,10 @@ class CaptureError(RnnxError, RuntimeError):
 
 class LoweringError(RnnxError, RuntimeError):
     """A captured operator has no ONNX form here."""
+
+
+class StreamingError(RnnxError, RuntimeError):
+    """The model needs the whole of time, so it has no streaming form."""
 
 
 class ParityError(RnnxError, RuntimeError):
@@ -112,6 +118,10 @@ class DtypeError(InputError, TypeError):
 
 class ShapeError(InputError):
     """An input has another rank or size than the signature declares."""
+
+
+class StateError(RnnxError, ValueError):
+    """A stream's state belongs to another bundle, or does not fit."""
 
 
 class SessionError(RnnxError, RuntimeError):

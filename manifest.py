@@ -23,6 +23,7 @@ SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
 PARITY = "parity.json"
+STATES = "states.npz"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +51,7 @@ class Variant:
         tolerance: what its parity was judged by.
         operators: how many nodes of each operator the graph has, subgraphs included.
         data_files: files of external weights, beside ``file``.
+        signature: its face where that is not the bundle's own: a streaming variant has states and no lengths.
     """
 
     precision: str
@@ -59,6 +61,7 @@ class Variant:
     tolerance: Tolerance
     operators: Mapping[str, int]
     data_files: tuple[str, ...] = ()
+    signature: Signature | None = None
 
     @property
     def key(self) -> str:
@@ -116,6 +119,7 @@ class Manifest:
                     "tolerance": {"atol": one.tolerance.atol, "floor": one.tolerance.floor},
                     "operators": dict(sorted(one.operators.items())),
                     "data_files": list(one.data_files),
+                    "signature": None if one.signature is None else one.signature.to_json(),
                 }
                 for one in self.variants
             ],
@@ -147,6 +151,7 @@ class Manifest:
                     tolerance=Tolerance(atol=float(one["tolerance"]["atol"]), floor=float(one["tolerance"]["floor"])),
                     operators={str(key): int(count) for key, count in one["operators"].items()},
                     data_files=tuple(_safe(path) for path in one["data_files"]),
+                    signature=None if one["signature"] is None else Signature.from_json(one["signature"]),
                 )
                 for one in data["variants"]
             ),

@@ -89,13 +89,15 @@ class StateSpec:
 
     Attributes:
         name: name of the input.
-        initial: how it starts; ``zeros`` is the only value today.
+        initial: how it starts: ``zeros``, or ``stored`` where the bundle holds a learned value.
         output: name of the output that holds its value after the run, or None.
+        meaning: what it is in the source, ``h of encoder.lstm.l0``; empty where the caller declared it.
     """
 
     name: str
     initial: str = "zeros"
     output: str | None = None
+    meaning: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,6 +164,12 @@ class Signature:
         return tuple(dict.fromkeys(axis for spec in self.inputs for axis in spec.dynamic_axes))
 
     @property
+    def time_axis(self) -> str | None:
+        """The axis that a stream cuts into chunks: what lengths measure, or ``time``; None where that is not one."""
+        there = dict.fromkeys(one for one in (*(spec.axis for spec in self.lengths), TIME) if one in self.dynamic_axes)
+        return next(iter(there)) if len(there) == 1 else None
+
+    @property
     def state_names(self) -> frozenset[str]:
         """Names of the inputs that are states."""
         return frozenset(state.name for state in self.states)
@@ -199,7 +207,9 @@ class Signature:
             "inputs": [_tensor_to_json(spec) for spec in self.inputs],
             "outputs": [_tensor_to_json(spec) for spec in self.outputs],
             "lengths": [{"name": one.name, "axis": one.axis, "tight": one.tight} for one in self.lengths],
-            "states": [{"name": s.name, "initial": s.initial, "output": s.output} for s in self.states],
+            "states": [
+                {"name": s.name, "initial": s.initial, "output": s.output, "meaning": s.meaning} for s in self.states
+            ],
             "ranges": [
                 {"name": r.name, "minimum": r.minimum, "maximum": r.maximum, "multiple_of": r.multiple_of}
                 for r in self.ranges
@@ -221,7 +231,12 @@ class Signature:
                 for one in data["lengths"]
             ),
             states=tuple(
-                StateSpec(name=str(one["name"]), initial=str(one["initial"]), output=one["output"])
+                StateSpec(
+                    name=str(one["name"]),
+                    initial=str(one["initial"]),
+                    output=one["output"],
+                    meaning=str(one["meaning"]),
+                )
                 for one in data["states"]
             ),
             ranges=tuple(

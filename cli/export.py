@@ -15,8 +15,8 @@ from .progress import stages
 if TYPE_CHECKING:
     from ..exporters import Exported
 
-#: Stages that :func:`rnnx.exporters.export` announces: seven to the graph, the proof, and the writing.
-_STAGES = 9
+#: Stages that :func:`rnnx.exporters.export` announces: seven to the graph, two proofs, and the writing.
+_STAGES = 10
 
 
 def _declarations(_context: click.Context, _option: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -93,6 +93,13 @@ def _sizes(_context: click.Context, _option: click.Parameter, texts: tuple[str, 
 @click.option("--name", help="The model's name; the folder's by default.")
 @click.option("--opset", type=int, default=20, show_default=True, help="Version of the ONNX operators, 17 and later.")
 @click.option("--no-simplify", is_flag=True, help="Do not ask onnxsim.")
+@click.option(
+    "--streaming",
+    type=click.Choice(["auto", "on", "off"]),
+    default="auto",
+    show_default=True,
+    help="A second variant that runs chunk by chunk: where the model allows it, always, or never.",
+)
 @click.option("--force", is_flag=True, help="Replace a bundle that stands there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(  # noqa: PLR0917  (click passes them by name)
@@ -108,6 +115,7 @@ def command(  # noqa: PLR0917  (click passes them by name)
     out: str,
     name: str | None,
     opset: int,
+    streaming: str,
     *,
     trust_pickle: bool,
     no_simplify: bool,
@@ -138,6 +146,7 @@ def command(  # noqa: PLR0917  (click passes them by name)
             name=name,
             opset=opset,
             simplify=not no_simplify,
+            streaming=streaming,
             overwrite=force,
             origin=loaded.origin,
             progress=progress,
@@ -147,11 +156,12 @@ def command(  # noqa: PLR0917  (click passes them by name)
 
 def _text(exported: Exported) -> str:
     manifest = exported.bundle.manifest
+    variants = ", ".join(variant.key for variant in manifest.variants)
     return "\n".join(
         [
-            parity_table(exported.parity),
+            *(f"{parity_table(one)}\n" for one in (exported.parity, exported.streaming) if one is not None),
             *manifest.notes,
-            f"wrote {exported.bundle.path} ({manifest.variants[0].key}, opset {manifest.variants[0].opset})",
+            f"wrote {exported.bundle.path} ({variants}; opset {manifest.variants[0].opset})",
         ]
     )
 
@@ -162,4 +172,5 @@ def _json(exported: Exported) -> dict[str, object]:
         "sha256": exported.bundle.sha256,
         "notes": list(exported.bundle.manifest.notes),
         "parity": exported.parity.to_json(),
+        "streaming": None if exported.streaming is None else exported.streaming.to_json(),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +13,13 @@ from .table import table
 if TYPE_CHECKING:
     from ..bundle import Bundle
     from ..manifest import Manifest
+    from ..signature import Signature
+
+
+#: Bytes of one element.
+_BYTES = {
+    "float64": 8, "int64": 8, "float32": 4, "int32": 4, "float16": 2, "int16": 2, "int8": 1, "uint8": 1, "bool": 1
+}  # fmt: skip
 
 
 @click.command("inspect")
@@ -47,14 +55,25 @@ def _text(bundle: Bundle) -> str:
 
 
 def _face(manifest: Manifest) -> str:
-    signature = manifest.signature
+    faces = [manifest.signature] + [one.signature for one in manifest.variants if one.signature is not None]
+    return "\n\n".join(map(_signature, faces))
+
+
+def _signature(signature: Signature) -> str:
     kinds = {one.name: f"lengths of {one.axis}" for one in signature.lengths} | {
-        one.name: f"state, starts at {one.initial}" for one in signature.states
+        one.name: f"state, starts at {one.initial}" + f", {one.meaning}" * bool(one.meaning) for one in signature.states
     }
     rows = [("input", str(spec), kinds.get(spec.name, "")) for spec in signature.inputs]
     rows += [("output", str(spec), "") for spec in signature.outputs]
     rows += [("axis", str(one), "") for one in signature.ranges]
-    return table(("", "signature", ""), rows)
+    sizes = [
+        math.prod(axis for axis in signature.input(one.name).axes if isinstance(axis, int))
+        * _BYTES[signature.input(one.name).dtype]
+        for one in signature.states
+        if one.output is not None
+    ]
+    total = f"\n{sum(sizes)} bytes of state a stream" if sizes else ""
+    return table(("", "signature", ""), rows) + total
 
 
 def _variants(manifest: Manifest) -> str:

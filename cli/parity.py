@@ -19,14 +19,14 @@ def parity_table(report: ParityReport) -> str:
     lines = []
     for by_output in cases.values():
         first = next(iter(by_output.values()))
-        kinds = [one for one in (first.lengths, first.states) if one]
+        kinds = [one for one in (first.lengths, first.states, first.chunks) if one]
         differences = [by_output[name].max_abs_diff for name in outputs]
         passed = all(row.passed for row in by_output.values())
         reason = "; ".join(dict.fromkeys(row.reason for row in by_output.values() if row.reason))
         lines.append([*first.sizes.values(), *kinds, *differences, "pass" if passed else f"MISS {reason}".rstrip()])
     if not lines:
         return f"{report.variant}: the source answers none of the {len(report.undefined)} cases."
-    kind_headers = [name for name, one in (("lengths", first.lengths), ("states", first.states)) if one]
+    kind_headers = [name for name, one in _kinds(first) if one]
     headers = [*first.sizes, *kind_headers, *outputs, "result"]
     worst = max(row.max_abs_diff for row in report.rows)
     missed = sum(line[-1] != "pass" for line in lines)
@@ -37,3 +37,7 @@ def parity_table(report: ParityReport) -> str:
         f"{report.variant}: {len(lines)} cases{undefined}, {verdict}; max_abs_diff {worst:.1e}, "
         f"tolerance {report.tolerance.atol:g} of each output's magnitude"
     )
+
+
+def _kinds(row: Row) -> tuple[tuple[str, str], ...]:
+    return ("lengths", row.lengths), ("states", row.states), ("chunks", row.chunks)

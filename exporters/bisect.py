@@ -42,7 +42,7 @@ def first_difference(
     """
     outputs = _module_outputs(model)
     reference = _source_outputs(module, signature, inputs)
-    candidate = _graph_outputs(model, inputs, {value.name for values in outputs.values() for value in values})
+    candidate = graph_outputs(model, inputs, {value.name for values in outputs.values() for value in values})
     compared: list[str] = []
     for name, calls in reference.items():
         values = [candidate[value.name] for value in outputs.get(name, ()) if value.name in candidate]
@@ -117,10 +117,10 @@ def _module_outputs(model: ir.Model) -> dict[str, list[ir.Value]]:
     return leaving
 
 
-def _graph_outputs(
+def graph_outputs(
     model: ir.Model, inputs: Mapping[str, NDArray[Any]], wanted: set[str | None]
 ) -> dict[str, NDArray[Any]]:
-    """Run the graph once with these intermediate values as outputs too."""
+    """Run a graph once with these intermediate values as outputs too; every output by name."""
     copy = ir.from_proto(ir.to_proto(model))
     there = {value.name for value in copy.graph.outputs}
     for node in copy.graph:

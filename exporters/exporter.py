@@ -6,13 +6,13 @@ import json
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import onnx_ir as ir
 
 from ..bundle import Bundle, check_target, golden_bytes, staging, write_manifest
-from ..errors import ParityError, SignatureError
-from ..manifest import GOLDEN, PARITY, Manifest, Variant
+from ..errors import ParityError, SignatureError, StreamingError
+from ..manifest import GOLDEN, PARITY, STATES, Manifest, Variant
 from ..runtime.machine import versions
 from ..runtime.session import load
 from ..signature import BATCH, AxisRange, LengthsSpec, Signature, StateSpec, TensorSpec, parse_lengths, parse_tensor
@@ -23,6 +23,8 @@ from .parity import FP32, ask, golden_cases, judge, source_runner, without_loose
 from .passes.opset import DEFAULT_OPSET, check_opset
 from .passes.simplify import LIMIT_BYTES, weight_bytes
 from .pipeline import TRIMMED_NOTE, Job, build_graph
+from .streaming import FILE as STREAMING_FILE
+from .streaming import make_streaming, prove_streaming, states_bytes
 
 if TYPE_CHECKING:
     import os
@@ -47,17 +49,28 @@ _TIGHT_NOTE = (
 _TOOLS = ("rnnx", "torch", "onnx", "onnx-ir", "onnxscript", "onnxsim", "onnxruntime", "onnxruntime-gpu", "numpy")
 
 
+#: What may be asked of streaming.
+STREAMING = ("auto", "on", "off")
+
+
+class _Options(NamedTuple):
+    external_data_bytes: int
+    streaming: str
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Exported:
     """What an export made.
 
     Attributes:
         bundle: the bundle on disk.
-        parity: what every case of the matrix came to.
+        parity: what every case of the matrix came to, for the offline variant.
+        streaming: the same over chunks, or None where there is no streaming variant.
     """
 
     bundle: Bundle
     parity: ParityReport
+    streaming: ParityReport | None = None
 
 
 def export(
@@ -73,6 +86,7 @@ def export(
     name: str | None = None,
     opset: int = DEFAULT_OPSET,
     simplify: bool = True,
+    streaming: str = "auto",
     overwrite: bool = False,
     origin: Mapping[str, Any] | None = None,
     external_data_bytes: int = EXTERNAL_DATA_BYTES,
@@ -94,6 +108,8 @@ def export(
         name: the model's name; by default the folder's.
         opset: version of the ONNX operators.
         simplify: ask onnxsim.
+        streaming: ``on`` for a streaming variant too, ``off`` for none, ``auto`` for one where the model allows it;
+            the bundle's notes say why not.
         overwrite: replace a bundle that stands at ``out``.
         origin: what to say in the manifest of where the model came from.
         external_data_bytes: weights beyond this many bytes go to a file of their own.
@@ -103,11 +119,14 @@ def export(
         SignatureError: a declaration is wrong, or does not fit ``forward``.
         CaptureError: the model cannot be captured with dynamic axes.
         LoweringError: it has no ONNX form.
+        StreamingError: ``streaming`` is ``on`` and the model needs the whole of time.
         ParityError: the graph does not give the model's answers; nothing was written.
         BundleError: the bundle cannot be written there.
     """
     check_target(out, overwrite=overwrite)
     check_opset(opset)
+    if streaming not in STREAMING:
+        raise SignatureError(f"streaming is {streaming!r}; it must be one of {', '.join(STREAMING)}.")
     signature = declare(inputs, lengths=lengths, states=states, ranges=ranges)
     was_training = {module for module in model.modules() if module.training}
     model.eval()
@@ -132,11 +151,11 @@ def export(
             notes=job.notes,
         )
         with staging(out, overwrite=overwrite) as folder:
-            report = _prove_and_write(job, folder, manifest, external_data_bytes, progress)
+            made = _prove_and_write(job, folder, manifest, _Options(external_data_bytes, streaming), progress)
     finally:
         for module in was_training:
             module.training = True
-    return Exported(bundle=Bundle.open(out), parity=report)
+    return Exported(bundle=Bundle.open(out), parity=made[0], streaming=made[1])
 
 
 def declare(
@@ -214,14 +233,14 @@ def _prove_and_write(
     job: Job,
     folder: Path,
     manifest: Manifest,
-    external_data_bytes: int,
+    options: _Options,
     progress: Callable[[str], None] | None,
-) -> ParityReport:
+) -> tuple[ParityReport, ParityReport | None]:
     """Write the variant, run the matrix through the real runtime, and only then the rest of the bundle."""
     captured, graph = job.captured, job.graph
     assert captured is not None
     assert graph is not None
-    variant = _save(graph, folder, job.opset, external_data_bytes)
+    variant = _save(graph, folder, job.opset, options.external_data_bytes)
     source = dict(manifest.source)
     if captured.needs_sorted_lengths:
         source[_DESCENDING] = True
@@ -243,13 +262,55 @@ def _prove_and_write(
         manifest = replace(manifest, signature=replace(job.signature, lengths=tight), notes=notes)
     if not report.passed:
         raise ParityError(_explain(job, report, answers))
+    streamed = None
+    if options.streaming != "off":
+        if progress is not None:
+            progress("stream")
+        manifest, streamed = _add_streaming(job, folder, manifest, answers, required=options.streaming == "on")
     if progress is not None:
         progress("write")
     (folder / GOLDEN).write_bytes(golden_bytes(golden_cases(answers)))
-    text = json.dumps({"reports": [report.to_json()]}, indent=1, allow_nan=False) + "\n"
+    text = (
+        json.dumps(
+            {"reports": [one.to_json() for one in (report, streamed) if one is not None]}, indent=1, allow_nan=False
+        )
+        + "\n"
+    )
     (folder / PARITY).write_text(text, encoding="utf-8")
     write_manifest(folder, manifest)
-    return report
+    return report, streamed
+
+
+def _add_streaming(
+    job: Job, folder: Path, manifest: Manifest, answers: Answers, *, required: bool
+) -> tuple[Manifest, ParityReport | None]:
+    """The manifest with a streaming variant that was proven, or with a note that says why there is none."""
+    assert job.graph is not None
+    try:
+        made = make_streaming(job.graph, job.signature, folder, job.opset)
+        if made.learned:
+            (folder / STATES).write_bytes(states_bytes(made.learned))
+        both = replace(manifest, variants=(*manifest.variants, made.variant))
+        write_manifest(folder, both)
+        with load(folder, provider="cpu", threads=1, mode="streaming") as session:
+            report = prove_streaming(answers, session, job.signature, made.time)
+        _check_chunks(report)
+    except StreamingError as error:
+        if required:
+            raise
+        for file in (STREAMING_FILE, STATES):
+            (folder / file).unlink(missing_ok=True)
+        return replace(manifest, notes=(*manifest.notes, f"No streaming variant: {error}")), None
+    return both, report
+
+
+def _check_chunks(report: ParityReport) -> None:
+    if not report.passed:
+        worst = report.misses[0]
+        distance = worst.reason or f"max_abs_diff {worst.max_abs_diff:.3g}, allowed is {worst.allowed:.3g}"
+        raise StreamingError(
+            f"chunks do not give the whole run's answer: output '{worst.output}' at {worst.case}: {distance}."
+        )
 
 
 def _ask(module: nn.Module, signature: Signature, *, traced: Mapping[str, int], descending: bool) -> Answers:

@@ -143,8 +143,8 @@ def _frozen_message(axis: str, size: int, culprit: Freeze | None, module_names: 
     if _LOOP.search(code):
         return (
             f"{whose} loops over the axis '{axis}' in Python ({where}). The loop would be unrolled to the example's "
-            f"{size} steps. Write it with nn.LSTM, nn.GRU or nn.RNN over the whole sequence, or a cell of your own with "
-            "state, outputs = rnnx.scan(step, state, sequence)."
+            f"{size} steps. Write it with nn.LSTM, nn.GRU or nn.RNN over the whole sequence, or a cell of your own "
+            "with state, outputs = rnnx.scan(step, state, sequence)."
         )
     return (
         f"{whose} freezes the axis '{axis}' at the example's size {size} ({where}). Use sizes only in tensor "

@@ -32,18 +32,21 @@ class Case:
         lengths: kind of the lengths, one of :data:`LENGTHS`, or empty where the model has none.
         states: ``absent`` or ``random``, or empty where the model has none.
         inputs: arrays by input name; absent states are left out.
+        chunks: how the sequence is cut, ``all``, ``random`` or ``1``, or empty where it is run whole.
     """
 
     sizes: Mapping[str, int]
     lengths: str
     states: str
     inputs: Mapping[str, NDArray[Any]]
+    chunks: str = ""
 
     def __str__(self) -> str:
         """``batch=2 time=7 lengths=mixed states=random``."""
         parts = [f"{axis}={size}" for axis, size in self.sizes.items()]
         parts += [f"lengths={self.lengths}"] if self.lengths else []
         parts += [f"states={self.states}"] if self.states else []
+        parts += [f"chunks={self.chunks}"] if self.chunks else []
         return " ".join(parts)
 
 

@@ -43,6 +43,7 @@ class Row:
         sizes: its sizes.
         lengths: its kind of lengths.
         states: whether its states were absent or random.
+        chunks: how the sequence was cut, or empty.
         output: the output's name.
         max_abs_diff: how far apart; infinity where they cannot be compared.
         allowed: how far apart they may be.
@@ -55,6 +56,7 @@ class Row:
     sizes: Mapping[str, int]
     lengths: str
     states: str
+    chunks: str
     output: str
     max_abs_diff: float
     allowed: float
@@ -100,6 +102,7 @@ class ParityReport:
                     "sizes": dict(row.sizes),
                     "lengths": row.lengths,
                     "states": row.states,
+                    "chunks": row.chunks,
                     "output": row.output,
                     "max_abs_diff": row.max_abs_diff if np.isfinite(row.max_abs_diff) else None,
                     "allowed": row.allowed,
@@ -225,21 +228,24 @@ def judge(
 
 
 def golden_cases(answers: Answers) -> list[GoldenCase]:
-    """A few cases to carry in the bundle: small ones, and those with rows of different lengths before others."""
-    ranked = sorted(
+    """A few cases to carry in the bundle: small ones; half of them with rows of different lengths, if there are."""
+    small = sorted(
         range(len(answers.cases)),
-        # Rows of different lengths in one batch tell most; of one frame, least.
-        key=lambda i: (
-            answers.cases[i].lengths not in {"", "mixed"},
-            min(answers.cases[i].sizes.values(), default=1) < 2,
-            _bytes(answers.cases[i].inputs) + _bytes(answers.references[i]),
-            i,
-        ),
+        key=lambda i: (min(answers.cases[i].sizes.values(), default=2) < 2, _size(answers, i), i),
     )
-    small = [
-        i for i in ranked if _bytes(answers.cases[i].inputs) + _bytes(answers.references[i]) <= _GOLDEN_BYTES
-    ] or ranked[:1]
-    return [GoldenCase(inputs=answers.cases[i].inputs, outputs=answers.references[i]) for i in small[:_GOLDEN_CASES]]
+    fitting = [i for i in small if _size(answers, i) <= _GOLDEN_BYTES] or small[:1]
+    ragged = [i for i in fitting if answers.cases[i].lengths == "mixed"]
+    # Whole rows, because a streaming variant has no lengths and is held against these alone.
+    whole = [i for i in fitting if answers.cases[i].lengths in {"", "full"}]
+    chosen = [*ragged[: _GOLDEN_CASES // 2], *whole]
+    return [
+        GoldenCase(inputs=answers.cases[i].inputs, outputs=answers.references[i])
+        for i in (chosen or fitting)[:_GOLDEN_CASES]
+    ]
+
+
+def _size(answers: Answers, i: int) -> int:
+    return _bytes(answers.cases[i].inputs) + _bytes(answers.references[i])
 
 
 def _bytes(arrays: Mapping[str, NDArray[Any]]) -> int:
@@ -252,6 +258,7 @@ def _row(case: Case, output: str, difference: Difference) -> Row:
         sizes=case.sizes,
         lengths=case.lengths,
         states=case.states,
+        chunks=case.chunks,
         output=output,
         max_abs_diff=difference.max_abs_diff,
         allowed=difference.allowed,

@@ -19,6 +19,8 @@ import onnx_ir as ir
 from onnx_ir import tape
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .layer import Builder, Layer
 
 _FORWARD, _REVERSE = 0, 1
@@ -55,7 +57,9 @@ def _direction(
     direction = [_REVERSE if index else _FORWARD]
     # Sizes rather than `num_outputs`, which operator set 17 does not know.
     sizes = builder.ints(*[layer.hidden_size] * 4)
-    body = _body(f"{layer.name}.body{index}", matrices["R"], matrices["P"], sizes, masked=valid is not None)
+    assert w_hr.shape is not None
+    of = (layer.hidden_size, int(w_hr.shape.numpy()[0]))
+    body = _body(f"{layer.name}.body{index}", matrices, sizes, of, masked=valid is not None)
     scanned = [gates] if valid is None else [gates, valid]
     h_n, c_n, output = builder.call_multi(
         "Scan",
@@ -73,10 +77,17 @@ def _direction(
     return output, builder.call("Unsqueeze", h_n, lift), builder.call("Unsqueeze", c_n, lift)
 
 
-def _body(name: str, recurrent: ir.Value, projection: ir.Value, sizes: ir.Value, *, masked: bool) -> ir.Graph:
-    """One step. The weights and the sizes of the gates are the outer graph's, which a subgraph may use by name."""
+def _body(
+    name: str, matrices: Mapping[str, ir.Value], sizes: ir.Value, of: tuple[int, int], *, masked: bool
+) -> ir.Graph:
+    """One step over a cell and an output ``of`` these sizes.
+
+    The weights and the sizes of the gates are the outer graph's, which a subgraph may use by name.
+    """
+    recurrent, projection = matrices["R"], matrices["P"]
     nodes = tape.Tape()
-    h, c, gates = (_float_value(one) for one in ("h", "c", "gates"))
+    # States have fixed sizes, which is what lets them be carried between chunks.
+    h, c, gates = (_float_value(one, size) for one, size in (("h", of[1]), ("c", of[0]), ("gates", None)))
     inputs = [h, c, gates]
     summed = nodes.op("Add", [gates, nodes.op("MatMul", [h, recurrent])])
     i, f, g, o = nodes.op_multi_out("Split", [summed, sizes], {"axis": -1}, num_outputs=4)
@@ -139,5 +150,5 @@ def _initial(layer: Layer, builder: Builder, state: ir.Value | None, index: int,
     return builder.call("ConstantOfShape", shape, value=ir.tensor(np.zeros(1, np.float32)))
 
 
-def _float_value(name: str) -> ir.Value:
-    return ir.Value(name=name, type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape([None, None]))
+def _float_value(name: str, size: int | None) -> ir.Value:
+    return ir.Value(name=name, type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape([None, size]))

@@ -129,6 +129,14 @@ def expand(
     graph = ir.Graph(inner, outputs, nodes=nodes, name=f"{site.name}.body")
     direction = [int(site.reverse)]
     ranks = [_rank(value) for value in outputs[site.states :]]
+    stacked = (
+        {  # not where nothing is stacked: an empty attribute has no type
+            "scan_output_axes": [min(site.time_axis, rank) for rank in ranks],
+            "scan_output_directions": direction * len(ranks),
+        }
+        if ranks
+        else {}
+    )
     scan = ir.node(
         "Scan",
         list(node.inputs[:given]),
@@ -137,8 +145,7 @@ def expand(
             "num_scan_inputs": site.sequences,
             "scan_input_axes": [site.time_axis] * site.sequences,
             "scan_input_directions": direction * site.sequences,
-            "scan_output_axes": [min(site.time_axis, rank) for rank in ranks],
-            "scan_output_directions": direction * len(ranks),
+            **stacked,
         },
         num_outputs=len(outputs),
         name=site.name,

@@ -12,14 +12,18 @@ if TYPE_CHECKING:
     from .doctor import Diagnosis, diagnose
     from .providers import ProviderChoice
     from .session import Session, load
+    from .state import State
+    from .stream import Stream
     from .verify import VerifyReport
 
-__all__ = ["Diagnosis", "ProviderChoice", "Session", "VerifyReport", "diagnose", "load"]
+__all__ = ["Diagnosis", "ProviderChoice", "Session", "State", "Stream", "VerifyReport", "diagnose", "load"]
 
 _HOMES = {
     "Diagnosis": ".doctor",
     "ProviderChoice": ".providers",
     "Session": ".session",
+    "State": ".state",
+    "Stream": ".stream",
     "VerifyReport": ".verify",
     "diagnose": ".doctor",
     "load": ".session",

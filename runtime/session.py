@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from ..bundle import Bundle
-from ..errors import InputError, ManifestError, ProviderError, SessionError
+from ..errors import InputError, ManifestError, ProviderError, SessionError, VariantError
 from .empty import empty_answer
 from .inputs import Feeder
 from .ort import LOG_FATAL, import_ort
 from .providers import AUTO, check_name, open_session
+from .state import State
+from .stream import Stream
 
 if TYPE_CHECKING:
     import os
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
     from ..signature import Signature
     from .ort import Ort, OrtOptions, OrtSession
     from .providers import ProviderChoice
+
+STREAMING = "streaming"
 
 
 def load(
@@ -45,7 +51,7 @@ def load(
             :attr:`Session.provider_report` says which and why not the other.
         precision: ``fp32``, ``int8`` or ``fp16``; ``auto`` takes fp32 where the bundle has it.
         threads: threads within one operator, at least 1; None leaves it to ONNX Runtime (one for each core).
-        mode: ``offline`` for whole sequences.
+        mode: ``offline`` for whole sequences, ``streaming`` for chunks with a state.
         session_options: an ``onnxruntime.SessionOptions`` in place of rnnx's own, used as it is.
         provider_options: ONNX Runtime's options for the named provider.
 
@@ -95,9 +101,17 @@ class Session:
         self.bundle = bundle
         self.variant = variant
         self.provider_report = choice
-        self._feeder = Feeder(bundle.manifest.signature)
-        self._outputs = [spec.name for spec in bundle.manifest.signature.outputs]
+        #: Inputs, outputs, lengths and states of the variant.
+        self.signature: Signature = variant.signature or bundle.manifest.signature
+        self._feeder = Feeder(self.signature)
+        self._outputs = [spec.name for spec in self.signature.outputs]
         self._session: OrtSession | None = session
+        self._owner = f"{bundle.sha256} {variant.key}"
+        self._following = [(one.name, one.output) for one in self.signature.states if one.output is not None]
+        states = self.signature.state_names
+        #: Names of the inputs that a stream is pushed.
+        self.stream_inputs = [spec.name for spec in self.signature.inputs if spec.name not in states]
+        self._learned = bundle.initial_states() if variant.mode == STREAMING else {}
         for what, declared, found in (
             ("inputs", [spec.name for spec in self.signature.inputs], [one.name for one in session.get_inputs()]),
             ("outputs", self._outputs, [one.name for one in session.get_outputs()]),
@@ -107,11 +121,6 @@ class Session:
                     f"variant '{variant.key}' of '{bundle.path}' has the {what} {found}, the manifest declares "
                     f"{declared}. Export the bundle again."
                 )
-
-    @property
-    def signature(self) -> Signature:
-        """Inputs, outputs, lengths and states of the model."""
-        return self.bundle.manifest.signature
 
     @property
     def provider(self) -> str:
@@ -162,6 +171,55 @@ class Session:
             ) from error
         return dict(zip(names, values, strict=True))
 
+    def initial_state(self, batch: int = 1) -> State:
+        """Where streams begin: zeros, or what the model learned.
+
+        Args:
+            batch: how many streams.
+
+        Raises:
+            VariantError: the session is not of a streaming variant.
+            InputError: ``batch`` is no number of streams.
+        """
+        self._must_stream()
+        if type(batch) is not int or batch < 1:
+            raise InputError(f"batch is {batch!r}; it must be a whole number of streams from 1.")
+        values = {}
+        for name, _ in self._following:
+            spec = self.signature.input(name)
+            row = self._learned.get(name)
+            if row is None:
+                row = np.zeros([1, *(axis for axis in spec.axes[1:] if isinstance(axis, int))], spec.dtype)
+            values[name] = np.repeat(row, batch, axis=0)
+        return State(owner=self._owner, values=values)
+
+    def step(self, inputs: Mapping[str, Any], state: State) -> tuple[dict[str, NDArray[Any]], State]:
+        """Run one chunk of each stream in a batch.
+
+        Args:
+            inputs: by name, ``(batch, time, ...)``, any number of steps from 1.
+            state: from :meth:`initial_state` or an earlier step; it stays as it is.
+
+        Returns:
+            The outputs of these steps by name, and the state after them.
+
+        Raises:
+            VariantError: the session is not of a streaming variant.
+            StateError: the state belongs to another bundle or variant.
+            InputError: the inputs are wrong, or the state is of another number of streams.
+            SessionError: the session is closed, or ONNX Runtime failed.
+        """
+        self._must_stream()
+        if state.owner != self._owner:
+            state.check_owner(self._owner)
+        outputs = self.run({**inputs, **state.values})
+        values = {name: outputs.pop(output) for name, output in self._following}
+        return outputs, State(owner=self._owner, values=values)
+
+    def stream(self, batch: int = 1, *, state: State | None = None) -> Stream:
+        """A holder of the state of ``batch`` streams that go on together; see :class:`Stream`."""
+        return Stream(self, batch=batch, state=state)
+
     def close(self) -> None:
         """Free the session. Runs that other threads have begun end well; new ones raise SessionError."""
         self._session = None
@@ -173,6 +231,13 @@ class Session:
     def __exit__(self, *_: object) -> None:
         """Close it."""
         self.close()
+
+    def _must_stream(self) -> None:
+        if self.variant.mode != STREAMING:
+            raise VariantError(
+                f"variant '{self.variant.key}' of '{self.bundle.path}' runs whole sequences. Load the streaming one: "
+                "rnnx.load(path, mode='streaming')."
+            )
 
     def _chosen(self, outputs: Sequence[str]) -> list[str]:
         names = [outputs] if isinstance(outputs, str) else list(outputs)

@@ -11,7 +11,8 @@ from ..errors import VariantError
 from ..manifest import GOLDEN
 from .comparison import Difference, common_region, compare, scale_of
 from .providers import AUTO
-from .session import load
+from .session import STREAMING, load
+from .stream import run_in_chunks
 
 if TYPE_CHECKING:
     import os
@@ -19,10 +20,9 @@ if TYPE_CHECKING:
 
     from ..bundle import GoldenCase
     from ..manifest import Variant
+    from ..signature import Signature
     from .providers import ProviderChoice
     from .session import Session
-
-_MODE = "offline"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,15 +115,15 @@ def verify(path: str | os.PathLike[str], *, provider: str = AUTO, precision: str
     bundle = Bundle.open(path)
     bundle.check()
     cases = bundle.golden()
-    variants = [one for one in bundle.manifest.variants if one.mode == _MODE and precision in {None, one.precision}]
+    variants = [one for one in bundle.manifest.variants if precision in {None, one.precision}]
     if not variants:
         there = ", ".join(f"'{one.key}'" for one in bundle.manifest.variants)
-        raise VariantError(f"bundle '{path}' has no variant '{precision or '*'}-{_MODE}'; it has {there}.")
+        raise VariantError(f"bundle '{path}' has no variant of precision '{precision}'; it has {there}.")
     rows: list[VerifyRow] = []
     for variant in variants:
         with load(path, provider=provider, precision=variant.precision, mode=variant.mode) as session:
             choice = session.provider_report
-            rows += _judge(session, variant, cases)
+            rows += _judge(session, variant, cases, bundle.manifest.signature)
     return VerifyReport(
         path=str(path),
         sha256=bundle.sha256,
@@ -133,11 +133,15 @@ def verify(path: str | os.PathLike[str], *, provider: str = AUTO, precision: str
     )
 
 
-def _judge(session: Session, variant: Variant, cases: Sequence[GoldenCase]) -> list[VerifyRow]:
-    """Run every case, then compare all outputs."""
-    signature = session.signature
+def _judge(session: Session, variant: Variant, cases: Sequence[GoldenCase], signature: Signature) -> list[VerifyRow]:
+    """Run every case, then compare all outputs of the offline ``signature``; a stream is pushed step by step."""
     measured = {one.axis for one in signature.lengths}
-    answers = [session.run(case.inputs) for case in cases]
+    time = signature.time_axis
+    if variant.mode == STREAMING and time is not None:
+        cases = [case for case in cases if _is_whole(case, signature, time)]
+        answers = [run_in_chunks(session, case.inputs, range(1, _steps(case, signature, time)), time) for case in cases]
+    else:
+        answers = [session.run(case.inputs) for case in cases]
     rows = []
     for spec in signature.outputs:
         scale = scale_of(case.outputs[spec.name] for case in cases if spec.name in case.outputs)
@@ -162,3 +166,15 @@ def _judge(session: Session, variant: Variant, cases: Sequence[GoldenCase]) -> l
                 )
             )
     return rows
+
+
+def _is_whole(case: GoldenCase, signature: Signature, time: str) -> bool:
+    """Whether a stream can be held against this case: every row to the end, and no state but the initial one."""
+    steps = _steps(case, signature, time)
+    lengths_full = all((case.inputs[one.name] == steps).all() for one in signature.lengths)
+    return lengths_full and not any(one.name in case.inputs for one in signature.states)
+
+
+def _steps(case: GoldenCase, signature: Signature, time: str) -> int:
+    timed = next(spec for spec in signature.inputs if time in spec.axes)
+    return int(case.inputs[timed.name].shape[timed.axes.index(time)])

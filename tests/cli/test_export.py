@@ -122,11 +122,13 @@ def test_the_report_on_the_terminal(exported, bundle):
     assert {(row[0], row[1]) for row in rows} == {(b, t) for b in "125" for t in ("1", "2", "7", "33", "257")}
     assert all(float(row[2]) < 1e-5 and float(row[3]) < 1e-5 and row[4] == "pass" for row in rows)
     assert lines[17].startswith("fp32-offline: 15 cases, all pass; max_abs_diff ")
-    assert lines[18:] == [f"wrote {bundle} (fp32-offline, opset 20)"]
+    assert lines[19].split() == ["batch", "time", "chunks", "output", "h_n", "result"]
+    assert lines[-3].startswith("fp32-streaming: 42 cases, all pass; max_abs_diff ")
+    assert lines[-1] == f"wrote {bundle} (fp32-offline, fp32-streaming; opset 20)"
 
 
 def test_progress_goes_to_stderr(exported):
-    stages = ["capture", "lower", "name", "fold", "simplify", "opset", "check", "parity", "write"]
+    stages = ["capture", "lower", "name", "fold", "simplify", "opset", "check", "parity", "stream", "write"]
     assert exported.stderr.splitlines() == [f"{stage} ..." for stage in stages]
 
 
@@ -158,6 +160,7 @@ def test_every_option(home, tmp_path, x):
     assert report["sha256"] == opened.sha256
     assert report["notes"] == list(opened.manifest.notes)
     assert report["notes"][-1] == "onnxsim was switched off."
+    assert report["streaming"]["passed"] is True
     assert report["parity"]["passed"] is True
     assert report["parity"]["undefined"] == {}
     assert {case["sizes"]["time"] for case in report["parity"]["cases"]} == {2, 3, 7, 33, 40}
@@ -383,7 +386,7 @@ def test_the_whole_way_as_processes(home, given, reference, x, tmp_path):
     np.save(tmp_path / "x.npy", x)
     done = run("export", "model.py:Tagger", *given, "--input", X, "-o", "tagger.rnnx", "--json")
     assert json.loads(done.stdout)["parity"]["passed"] is True
-    assert len(done.stderr.splitlines()) == 9
+    assert len(done.stderr.splitlines()) == 10
     assert json.loads(run("inspect", "tagger.rnnx", "--json").stdout)["name"] == "tagger"
     assert json.loads(run("verify", "tagger.rnnx", "--json").stdout)["passed"] is True
     wrong = ["--init", "hidden_size=5", "--checkpoint", home / "other.pt"]

@@ -303,6 +303,7 @@ def test_the_report_as_json():
         "sizes": {"batch": 2, "time": 3},
         "lengths": "",
         "states": "",
+        "chunks": "",
         "output": "y",
         "max_abs_diff": None,
         "allowed": pytest.approx(1e-5 * magnitude),

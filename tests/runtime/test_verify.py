@@ -40,7 +40,9 @@ def test_every_precision_is_verified_or_one(make_lstm, golden):
     path = make_lstm(precisions=("fp32", "int8"), golden=golden)
     assert {row.variant for row in verify(path).rows} == {"fp32-offline", "int8-offline"}
     assert {row.variant for row in verify(path, precision="int8").rows} == {"int8-offline"}
-    with pytest.raises(VariantError, match=r"has no variant 'fp16-offline'; it has 'fp32-offline', 'int8-offline'"):
+    with pytest.raises(
+        VariantError, match=r"has no variant of precision 'fp16'; it has 'fp32-offline', 'int8-offline'"
+    ):
         verify(path, precision="fp16")
 
 

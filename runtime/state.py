@@ -1,0 +1,101 @@
+"""The state of streams as a value: arrays by name, ``(batch, ...)`` each, that belong to one bundle's variant."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+#: Version of the form of :meth:`State.to_bytes`.
+FORMAT = 1
+_HEADER = "header"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class State:
+    """What streams carry from one chunk to the next. A step gives a new one and leaves this as it is.
+
+    Attributes:
+        owner: SHA-256 of the bundle and key of the variant that it belongs to.
+        values: arrays by state name, ``(batch, ...)``.
+    """
+
+    owner: str
+    values: Mapping[str, NDArray[Any]]
+
+    @property
+    def batch(self) -> int:
+        """How many streams it is of."""
+        return int(next(iter(self.values.values())).shape[0])
+
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(array.nbytes for array in self.values.values())
+
+    def replaced(self, rows: Sequence[int] | NDArray[Any], other: State) -> State:
+        """This state with some of its streams taken from another, row by row (``other`` has a row for each).
+
+        Raises:
+            StateError: the other belongs to another bundle, or its rows do not fit.
+        """
+        self.check_owner(other.owner)
+        chosen = np.asarray(rows, dtype=np.int64).reshape(-1)
+        if other.batch not in {1, len(chosen)} or (chosen.size and not 0 <= chosen.min() <= chosen.max() < self.batch):
+            raise StateError(
+                f"rows {chosen.tolist()} of a state of {self.batch} streams cannot be replaced by a state of "
+                f"{other.batch}. Give rows from 0 to {self.batch - 1}, and one row or as many as are replaced."
+            )
+        values = {name: array.copy() for name, array in self.values.items()}
+        for name, array in values.items():
+            array[chosen] = other.values[name]
+        return State(owner=self.owner, values=values)
+
+    def check_owner(self, owner: str) -> None:
+        """Find out whether this state belongs to a variant.
+
+        Raises:
+            StateError: it belongs to another one.
+        """
+        if self.owner != owner:
+            raise StateError(
+                f"the state belongs to '{self.owner[-30:]}' and not to '{owner[-30:]}', another bundle or variant. "
+                "Begin with session.initial_state()."
+            )
+
+    def to_bytes(self) -> bytes:
+        """The state in a form that :meth:`from_bytes` reads, without pickles."""
+        buffer = io.BytesIO()
+        header = json.dumps({"format": FORMAT, "owner": self.owner, "names": list(self.values)})
+        arrays = {f"state{number}": array for number, array in enumerate(self.values.values())}
+        np.savez(buffer, **{_HEADER: np.frombuffer(header.encode(), np.uint8)}, **arrays)  # type: ignore[arg-type]
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> State:
+        """The state that :meth:`to_bytes` wrote. Whose it is, is checked where it is used.
+
+        Raises:
+            StateError: these are not such bytes, or of a newer form.
+        """
+        try:
+            with np.load(io.BytesIO(raw), allow_pickle=False) as stored:
+                header = json.loads(stored[_HEADER].tobytes())
+                values = {str(name): stored[f"state{number}"] for number, name in enumerate(header["names"])}
+                form, owner = int(header["format"]), str(header["owner"])
+        except (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+            raise StateError(f"these bytes are no state: {error}. Pass what State.to_bytes() gave.") from error
+        if form != FORMAT:
+            raise StateError(f"the state has form {form}; this rnnx reads form {FORMAT}. Use the rnnx that wrote it.")
+        return cls(owner=owner, values=values)

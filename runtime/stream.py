@@ -1,0 +1,129 @@
+"""One client's run through a streaming variant, chunk by chunk; and a whole sequence cut into chunks."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from ..errors import InputError, SessionError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from ..signature import Signature
+    from .session import Session
+    from .state import State
+
+
+class Stream:
+    """A holder of one state. Not safe in threads: a stream has an order. A context manager.
+
+    Attributes:
+        session: what runs it.
+        state: where it is; assign one to go on from elsewhere.
+    """
+
+    def __init__(self, session: Session, *, batch: int = 1, state: State | None = None) -> None:
+        """Begin at the initial state, or at ``state``; use :meth:`Session.stream`."""
+        self.session = session
+        self.state = session.initial_state(batch) if state is None else state
+        self._closed = False
+
+    def push(self, inputs: Mapping[str, Any] | NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Run one chunk and carry the state on.
+
+        Args:
+            inputs: by name, ``(batch, time, ...)`` each with any number of steps from 1; or the array itself where
+                the model has one input.
+
+        Returns:
+            The outputs of these steps by name.
+
+        Raises:
+            SessionError: the stream or its session is closed, or ONNX Runtime failed; the state stays as it was.
+            InputError: the inputs are wrong; the state stays as it was.
+        """
+        if self._closed:
+            raise SessionError("the stream is closed. Open another with session.stream().")
+        if isinstance(inputs, np.ndarray):
+            names = self.session.stream_inputs
+            if len(names) != 1:
+                raise InputError(f"the model has the inputs {', '.join(names)}. Push them by name.")
+            inputs = {names[0]: inputs}
+        outputs, self.state = self.session.step(inputs, self.state)
+        return outputs
+
+    def reset(self, rows: Sequence[int] | None = None) -> None:
+        """Put these rows back to the initial state; all by default.
+
+        Raises:
+            StateError: a row is not there.
+        """
+        fresh = self.session.initial_state(self.state.batch if rows is None else 1)
+        self.state = fresh if rows is None else self.state.replaced(rows, fresh)
+
+    def close(self) -> None:
+        """End the stream; its session goes on."""
+        self._closed = True
+
+    def __enter__(self) -> Self:
+        """This stream."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+
+def run_in_chunks(
+    session: Session, inputs: Mapping[str, NDArray[Any]], cuts: Sequence[int], time: str
+) -> dict[str, NDArray[Any]]:
+    """A whole sequence through a streaming session, cut before these steps; what the offline variant would answer.
+
+    Args:
+        session: of a streaming variant.
+        inputs: whole arrays by name; those that the streaming variant does not take are left out.
+        cuts: steps, ascending, before which the sequence is cut.
+        time: name of the axis that is cut.
+
+    Returns:
+        Outputs by name: joined along time where they have that axis, else those of the last chunk.
+    """
+    signature = session.signature
+    axes = {spec.name: spec.axes.index(time) for spec in signature.inputs if time in spec.axes}
+    given = {name: inputs[name] for name in session.stream_inputs}
+    steps = next(given[name].shape[axis] for name, axis in axes.items())
+    bounds = [0, *cuts, steps]
+    state = session.initial_state(_rows(signature, given))
+    answers: list[dict[str, NDArray[Any]]] = []
+    for first, last in itertools.pairwise(bounds):
+        chunk = {
+            name: array.take(np.arange(first, last), axes[name]) if name in axes else array
+            for name, array in given.items()
+        }
+        outputs, state = session.step(chunk, state)
+        answers.append(outputs)
+    joined = {}
+    for spec in signature.outputs:
+        if spec.name in answers[-1]:
+            timed = time in spec.axes
+            parts = [answer[spec.name] for answer in answers]
+            joined[spec.name] = np.concatenate(parts, spec.axes.index(time)) if timed else parts[-1]
+    return joined
+
+
+def _rows(signature: Signature, given: Mapping[str, NDArray[Any]]) -> int:
+    """The batch size of these inputs."""
+    batch = next(signature.input(state.name).axes[0] for state in signature.states)
+    if not isinstance(batch, str):
+        return batch
+    rows: int = next(
+        array.shape[signature.input(name).axes.index(batch)]
+        for name, array in given.items()
+        if batch in signature.input(name).axes
+    )
+    return rows
