@@ -5,6 +5,7 @@
     ├── SourceError         (ValueError)    a model source cannot be resolved or built
     ├── CheckpointError     (ValueError)    a checkpoint cannot be read, or does not fit the model
     ├── SignatureError      (ValueError)    a declaration such as ``x: float32[batch, time, 40]`` is wrong
+    ├── ModelFileError      (ValueError)    an ONNX file cannot be read, or may not be written there
     ├── CaptureError        (RuntimeError)  the model cannot be captured as one dynamic graph
     ├── LoweringError       (RuntimeError)  a captured operator has no ONNX form here
     ├── StreamingError      (RuntimeError)  the model needs the whole of time, so it has no streaming form
@@ -50,6 +51,10 @@ class CheckpointError(RnnxError, ValueError):
 
 class SignatureError(RnnxError, ValueError):
     """A declaration of inputs, lengths, states or outputs is wrong."""
+
+
+class ModelFileError(RnnxError, ValueError):
+    """An ONNX file cannot be read, or may not be written there."""
 
 
 class CaptureError(RnnxError, RuntimeError):

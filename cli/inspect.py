@@ -55,11 +55,12 @@ def _text(bundle: Bundle) -> str:
 
 
 def _face(manifest: Manifest) -> str:
-    faces = [manifest.signature] + [one.signature for one in manifest.variants if one.signature is not None]
-    return "\n\n".join(map(_signature, faces))
+    faces = [("signature", manifest.signature)]
+    faces += [(f"signature of {one.key}", one.signature) for one in manifest.variants if one.signature is not None]
+    return "\n\n".join(_signature(title, face) for title, face in faces)
 
 
-def _signature(signature: Signature) -> str:
+def _signature(title: str, signature: Signature) -> str:
     kinds = {one.name: f"lengths of {one.axis}" for one in signature.lengths} | {
         one.name: f"state, starts at {one.initial}" + f", {one.meaning}" * bool(one.meaning) for one in signature.states
     }
@@ -73,7 +74,7 @@ def _signature(signature: Signature) -> str:
         if one.output is not None
     ]
     total = f"\n{sum(sizes)} bytes of state a stream" if sizes else ""
-    return table(("", "signature", ""), rows) + total
+    return table(("", title, ""), rows) + total
 
 
 def _variants(manifest: Manifest) -> str:

@@ -17,6 +17,7 @@ COMMANDS = {
     "inspect": (".inspect", "Show what a bundle holds."),
     "verify": (".verify", "Prove again that a bundle gives its source's answers."),
     "run": (".run", "Run a bundle on arrays from files."),
+    "stream": (".stream", "Make any ONNX file run chunk by chunk, its states in and out."),
     "doctor": (".doctor", "Tell what is installed, what works, and what mends the rest."),
 }
 

@@ -231,7 +231,12 @@ def golden_cases(answers: Answers) -> list[GoldenCase]:
     """A few cases to carry in the bundle: small ones; half of them with rows of different lengths, if there are."""
     small = sorted(
         range(len(answers.cases)),
-        key=lambda i: (min(answers.cases[i].sizes.values(), default=2) < 2, _size(answers, i), i),
+        key=lambda i: (
+            max(answers.cases[i].sizes.values(), default=7) < 7,
+            min(answers.cases[i].sizes.values(), default=2) < 2,
+            _size(answers, i),
+            i,
+        ),
     )
     fitting = [i for i in small if _size(answers, i) <= _GOLDEN_BYTES] or small[:1]
     ragged = [i for i in fitting if answers.cases[i].lengths == "mixed"]

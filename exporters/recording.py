@@ -101,6 +101,11 @@ class Recorder(TorchFunctionMode):
             return Slot(self._slot(value))
         if isinstance(value, torch.SymInt):
             return Size(str(value.node.expr))
+        if isinstance(value, torch.SymFloat):
+            raise CaptureError(
+                f"the step of a scan uses {value.node.expr}, a number made from a size. Make it a tensor before the "
+                "scan, torch.full((), number), and use that."
+            )
         if isinstance(value, slice):
             return slice(*(self._template(one) for one in (value.start, value.stop, value.step)))
         if isinstance(value, torch.Size):

@@ -129,14 +129,10 @@ def expand(
     graph = ir.Graph(inner, outputs, nodes=nodes, name=f"{site.name}.body")
     direction = [int(site.reverse)]
     ranks = [_rank(value) for value in outputs[site.states :]]
-    stacked = (
-        {  # not where nothing is stacked: an empty attribute has no type
-            "scan_output_axes": [min(site.time_axis, rank) for rank in ranks],
-            "scan_output_directions": direction * len(ranks),
-        }
-        if ranks
-        else {}
-    )
+    # An empty attribute has no type, so a scan that stacks nothing has none.
+    stacked = {"scan_output_axes": [min(site.time_axis, rank) for rank in ranks]} if ranks else {}
+    if ranks:
+        stacked["scan_output_directions"] = direction * len(ranks)
     scan = ir.node(
         "Scan",
         list(node.inputs[:given]),

@@ -48,13 +48,22 @@ class Streaming:
     learned: Mapping[str, NDArray[Any]]
 
 
-def make_streaming(graph: ir.Model, signature: Signature, folder: Path, opset: int) -> Streaming:
+def make_streaming(
+    graph: ir.Model, signature: Signature, folder: Path, opset: int, *, time: str | None = None
+) -> Streaming:
     """Make the streaming graph of an offline one and save it.
+
+    Args:
+        graph: the offline graph; it stays as it is.
+        signature: its face.
+        folder: where the file goes.
+        opset: the graph's operator set.
+        time: the axis to cut; the signature's own time axis by default.
 
     Raises:
         StreamingError: the model needs the whole of time, or there is no axis to cut.
     """
-    time = signature.time_axis
+    time = time or signature.time_axis
     if time is None:
         there = ", ".join(f"'{axis}'" for axis in signature.dynamic_axes) or "none"
         raise StreamingError(f"which axis is cut into chunks cannot be told; the dynamic axes are {there}.")

@@ -240,3 +240,31 @@ def test_a_step_that_branches_on_values_is_refused_with_its_line(tmp_path):
     with pytest.raises(rnnx.errors.CaptureError, match=r"test_scanning\.py:\d+: `return \(h \+ frame if"):
         rnnx.exporters.export(Branching(), inputs=X, out=tmp_path / "s.rnnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scan_that_stacks_nothing_has_no_empty_attributes(tmp_path, caplog):
+    class Sum(nn.Module):
+        def forward(self, x):
+            total, _ = rnnx.scan(lambda h, frame: (h + frame, None), torch.zeros(x.size(0), FEATURES), x)
+            return total
+
+    exported = rnnx.exporters.export(Sum(), inputs=X, out=tmp_path / "s.rnnx")
+    (scan,) = scans_of(exported)
+    assert "scan_output_axes" not in scan.attributes
+    assert "empty sequence" not in caplog.text
+
+
+def test_a_number_made_from_a_size_is_refused_and_what_the_message_says_works(tmp_path):
+    class Scaled(nn.Module):
+        def __init__(self, *, tensor):
+            super().__init__()
+            self.tensor = tensor
+
+        def forward(self, x):
+            root = x.size(1) ** 0.5
+            root = torch.full((), root) if self.tensor else root
+            return rnnx.scan(lambda h, frame: (h + frame / root, h), torch.zeros(x.size(0), FEATURES), x)[1]
+
+    with pytest.raises(rnnx.errors.CaptureError, match=r"a number made from a size.*torch\.full\(\(\), number\)"):
+        rnnx.exporters.export(Scaled(tensor=False), inputs=X, out=tmp_path / "s.rnnx")
+    assert rnnx.exporters.export(Scaled(tensor=True), inputs=X, out=tmp_path / "s.rnnx").parity.passed

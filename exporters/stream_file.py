@@ -1,0 +1,152 @@
+"""``rnnx stream``: any ONNX file with recurrent operators as one that runs chunk by chunk, proven against itself."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import onnx
+import onnx_ir as ir
+
+from ..bundle import write_manifest
+from ..errors import ModelFileError, StreamingError
+from ..manifest import Manifest, Variant
+from ..runtime.session import load
+from ..signature import DTYPES, TIME, AxisRange, Signature, TensorSpec
+from .matrix import build_matrix
+from .parity import FP32, ParityReport, ask
+from .streaming import make_streaming, prove_streaming, states_bytes
+
+if TYPE_CHECKING:
+    import os
+
+_OFFLINE = "offline.onnx"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Streamed:
+    """A streaming graph that was written.
+
+    Attributes:
+        file: the graph.
+        states_file: learned initial values by state name, or None where all start from zeros.
+        signature: its face, states among it.
+        parity: the given graph against the streaming one, over chunks.
+    """
+
+    file: Path
+    states_file: Path | None
+    signature: Signature
+    parity: ParityReport
+
+
+def stream_file(
+    model: str | os.PathLike[str], out: str | os.PathLike[str], *, time: str = TIME, overwrite: bool = False
+) -> Streamed:
+    """Make a streaming graph of an offline one, whoever exported it.
+
+    Args:
+        model: an ONNX file whose time axis has a name.
+        out: the file to write, whole or not at all; learned initial states go beside it, ``OUT.states.npz``.
+        time: name of the time axis.
+        overwrite: replace a file that stands there.
+
+    Raises:
+        ModelFileError: the file cannot be read, or something stands at ``out``.
+        StreamingError: the graph needs the whole of time, or chunks do not give its answers.
+    """
+    target = Path(out)
+    states = target.with_name(f"{target.name}.states.npz")
+    for file in (target, states):
+        if file.exists() and not overwrite:
+            raise ModelFileError(f"'{file}' exists already. Choose another name, or replace it with --force.")
+    graph = _read(Path(model))
+    signature = _signature(graph, time)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        opset = graph.opset_imports.get("", 0)
+        made = make_streaming(graph, signature, folder, opset, time=time)
+        ir.save(graph, folder / _OFFLINE)
+        if made.learned:
+            (folder / "states.npz").write_bytes(states_bytes(made.learned))
+        offline = Variant(precision="fp32", mode="offline", file=_OFFLINE, opset=opset, tolerance=FP32, operators={})
+        write_manifest(folder, Manifest(name=target.stem, signature=signature, variants=(offline, made.variant)))
+        cases = build_matrix(signature, traced={})
+        with load(folder, provider="cpu", threads=1) as session:
+            answers = ask(session.run, cases)
+        with load(folder, provider="cpu", threads=1, mode="streaming") as session:
+            report = prove_streaming(answers, session, signature, made.time)
+        if not report.passed:
+            worst = next(iter(report.misses), None)
+            what = (
+                next(iter(answers.undefined.values()), "nothing to compare")
+                if worst is None
+                else (
+                    f"output '{worst.output}' at {worst.case}: {worst.reason or f'max_abs_diff {worst.max_abs_diff:.3g}'}"
+                )
+            )
+            raise StreamingError(f"chunks do not give the answers of '{model}': {what}.")
+        _write(target, (folder / made.variant.file).read_bytes())
+        if made.learned:
+            _write(states, states_bytes(made.learned))
+    assert made.variant.signature is not None
+    return Streamed(
+        file=target,
+        states_file=states if made.learned else None,
+        signature=made.variant.signature,
+        parity=report,
+    )
+
+
+def _read(path: Path) -> ir.Model:
+    try:
+        proto = onnx.load(path)
+        for value in proto.graph.input:
+            # Axes without a name get one, so that they can be followed through the graph.
+            for axis, size in enumerate(value.type.tensor_type.shape.dim):
+                if not size.HasField("dim_value") and not size.dim_param:
+                    size.dim_param = f"{value.name}_axis{axis}"
+        return ir.from_proto(onnx.shape_inference.infer_shapes(proto, data_prop=True))
+    except FileNotFoundError:
+        raise ModelFileError(f"the ONNX file '{path}' does not exist. Give the path of a model.") from None
+    except Exception as error:
+        raise ModelFileError(f"'{path}' cannot be read as ONNX: {type(error).__name__}: {error}") from error
+
+
+def _signature(graph: ir.Model, time: str) -> Signature:
+    """The face of a graph as it says it itself."""
+    taken = set(graph.graph.initializers)
+    inputs = tuple(_spec(value) for value in graph.graph.inputs if value.name not in taken)
+    axes = dict.fromkeys(axis for spec in inputs for axis in spec.dynamic_axes)
+    if time not in axes:
+        there = ", ".join(f"'{axis}'" for axis in axes) or "none"
+        raise StreamingError(
+            f"no input has a dynamic axis named '{time}'; there are {there}. Name the time axis: --time AXIS."
+        )
+    outputs = tuple(_spec(value) for value in graph.graph.outputs)
+    return Signature(inputs=inputs, outputs=outputs, ranges=tuple(AxisRange(name=axis) for axis in axes)).check()
+
+
+def _spec(value: ir.Value) -> TensorSpec:
+    dtype = str(value.dtype.numpy()) if value.dtype is not None else "none"
+    if dtype not in DTYPES or value.shape is None or value.name is None:
+        raise ModelFileError(
+            f"'{value.name}' has type {value.dtype} and shape {value.shape}, which cannot be streamed."
+        )
+    axes = tuple(
+        size if isinstance(size, int) else str(size.value or f"{value.name}_axis{axis}")
+        for axis, size in enumerate(value.shape)
+    )
+    return TensorSpec(name=value.name, dtype=dtype, axes=axes)
+
+
+def _write(path: Path, raw: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        temporary.write_bytes(raw)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
