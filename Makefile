@@ -35,8 +35,9 @@ check: $(DEV)  ## lint, formatting and types
 	$(RUN) -m ruff format --check
 	cd $(VENV)/link && ../bin/python -m mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p rnnx
 
-bench: $(MAIN)  ## what a session costs over bare ONNX Runtime
+bench: $(MAIN)  ## what sessions and streams cost over bare ONNX Runtime
 	$(RUN) -m rnnx.benchmarks.session_overhead
+	$(RUN) -m rnnx.benchmarks.stream_overhead
 
 clean:  ## remove the environment and everything that was built
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

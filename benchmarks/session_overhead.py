@@ -81,7 +81,7 @@ def measure(folder: Path, *, ragged: bool, rounds: int) -> list[Overhead]:
     )
     x = np.random.default_rng(0).normal(size=(1, 1, FEATURES)).astype(np.float32)
     with load(path, provider="cpu", threads=1) as session:
-        bare = _bare(session.bundle.read(session.variant.file))
+        bare = bare_session(session.bundle.read(session.variant.file))
         names = [spec.name for spec in session.signature.outputs]
         feed = {"features": x} if lengths is None else {"features": x, "lengths": lengths}
         ways: dict[str, Callable[[], Any]] = {"": lambda: bare.run(names, feed)}
@@ -91,12 +91,13 @@ def measure(folder: Path, *, ragged: bool, rounds: int) -> list[Overhead]:
             ways["run(inputs), lengths left out"] = lambda: session.run({"features": x})
             ways["run(inputs, lengths as an array)"] = lambda: session.run({"features": x}, lengths)
             ways["run(inputs, lengths as a list)"] = lambda: session.run({"features": x}, [1])
-        medians = _medians(ways, rounds)
-    base = medians.pop("")
-    return [Overhead(case=case, bare_us=base, session_us=found) for case, found in medians.items()]
+        taken = medians(ways, rounds)
+    base = taken.pop("")
+    return [Overhead(case=case, bare_us=base, session_us=found) for case, found in taken.items()]
 
 
-def _bare(model: bytes) -> Any:  # noqa: ANN401  (ONNX Runtime ships no types)
+def bare_session(model: bytes) -> Any:  # noqa: ANN401  (ONNX Runtime ships no types)
+    """ONNX Runtime's own session over a graph, on one thread of the CPU."""
     ort = import_ort()
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -106,7 +107,7 @@ def _bare(model: bytes) -> Any:  # noqa: ANN401  (ONNX Runtime ships no types)
     )
 
 
-def _medians(ways: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+def medians(ways: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
     """Median duration of each, in microseconds."""
     taken: dict[str, list[int]] = {case: [] for case in ways}
     clock = time.perf_counter_ns

@@ -23,6 +23,8 @@ from .streaming import make_streaming, prove_streaming, states_bytes
 if TYPE_CHECKING:
     import os
 
+    from .parity import Answers
+
 _OFFLINE = "offline.onnx"
 
 
@@ -80,15 +82,7 @@ def stream_file(
         with load(folder, provider="cpu", threads=1, mode="streaming") as session:
             report = prove_streaming(answers, session, signature, made.time)
         if not report.passed:
-            worst = next(iter(report.misses), None)
-            what = (
-                next(iter(answers.undefined.values()), "nothing to compare")
-                if worst is None
-                else (
-                    f"output '{worst.output}' at {worst.case}: {worst.reason or f'max_abs_diff {worst.max_abs_diff:.3g}'}"
-                )
-            )
-            raise StreamingError(f"chunks do not give the answers of '{model}': {what}.")
+            raise StreamingError(f"chunks do not give the answers of '{model}': {_why(report, answers)}.")
         _write(target, (folder / made.variant.file).read_bytes())
         if made.learned:
             _write(states, states_bytes(made.learned))
@@ -99,6 +93,14 @@ def stream_file(
         signature=made.variant.signature,
         parity=report,
     )
+
+
+def _why(report: ParityReport, answers: Answers) -> str:
+    if not report.misses:
+        return next(iter(answers.undefined.values()), "there is nothing to compare")
+    worst = report.misses[0]
+    distance = worst.reason or f"max_abs_diff {worst.max_abs_diff:.3g}, allowed is {worst.allowed:.3g}"
+    return f"output '{worst.output}' at {worst.case}: {distance}"
 
 
 def _read(path: Path) -> ir.Model:
