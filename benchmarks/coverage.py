@@ -1,4 +1,4 @@
-"""Every recurrent kind and option, exported and held against PyTorch: a table of differences and operators.
+"""Every recurrent option and every cell of the zoo against PyTorch: a table of differences and operators.
 
 Run ``python -m rnnx.benchmarks.coverage > benchmarks/notes/coverage.md``. An option that fails stops the run.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from ..exporters import Exported, export
+from .cell_cases import cell_cases
 from .layer_cases import LayerCase, layer_cases, seeded
 
 
@@ -21,7 +22,7 @@ def main(only: str) -> None:
     """Export every case and print a Markdown table."""
     click.echo("| model | cases | max_abs_diff | operators |\n| --- | ---: | ---: | --- |")
     with tempfile.TemporaryDirectory() as folder:
-        for case in layer_cases():
+        for case in (*layer_cases(), *cell_cases()):
             if only in case.name:
                 exported = export_case(case, Path(folder) / "case.rnnx")
                 click.echo(_line(case, exported))

@@ -1,1 +1,1 @@
-"""The zoo: recurrent systems trained on real data. Each is a folder with its model, data, recipe and checkpoint."""
+"""The zoo: recurrent systems trained on real data, each a folder with its recipe and checkpoint, and cells to reuse."""

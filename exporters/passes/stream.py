@@ -16,6 +16,7 @@ from onnx_ir.passes import common
 
 from ...errors import StreamingError
 from .naming import MODULE
+from .stream_conv import left_context
 from .time_axis import check_node, time_axes
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 _LAYERS = {"LSTM": ("h", "c"), "GRU": ("h",), "RNN": ("h",)}
 #: Where ONNX's layers take lengths and initial states.
 _SEQUENCE_LENS, _INITIAL = 4, 5
+#: "To the end" of a Slice.
+_END = 2**63 - 1
+#: Metadata of the nodes that the pass itself adds, until it is done.
+_OURS = "rnnx.stream"
 
 
 class _Shape(NamedTuple):
@@ -91,8 +96,7 @@ class StreamPass(ir.passes.InPlacePass):
         graph = model.graph
         if not any(time_axes(value, self._time) for value in graph.inputs):
             raise StreamingError(f"no input has the axis '{self._time}', so there is nothing to cut into chunks.")
-        for node in list(graph):
-            check_node(node, self._time)
+        self._check(graph)
         for name in self._lengths:
             self._full_lengths(graph, name)
         for node in list(graph):
@@ -104,6 +108,20 @@ class StreamPass(ir.passes.InPlacePass):
             raise StreamingError("the graph has no recurrent operator, so it has no state to carry between chunks.")
         graph.sort()  # unused nodes are found from the end
         common.RemoveUnusedNodesPass()(model)
+        self._drop_inputs(graph)
+        for node in graph:
+            node.metadata_props.pop(_OURS, None)
+        return ir.passes.PassResult(model, modified=True)
+
+    def _check(self, graph: ir.Graph) -> None:
+        """Open causal convolutions, and refuse what else mixes steps."""
+        carried = {node for node in list(graph) if self._open_convolution(graph, node)}
+        for node in list(graph):
+            if node not in carried and node.metadata_props.get(_OURS) is None:
+                check_node(node, self._time)
+
+    def _drop_inputs(self, graph: ir.Graph) -> None:
+        """Lengths and declared states go, once nothing uses them."""
         for name in (*self._lengths, *self._declared):
             value = next(one for one in graph.inputs if one.name == name)
             if value.uses():
@@ -113,7 +131,6 @@ class StreamPass(ir.passes.InPlacePass):
                     "state, so it cannot be carried."
                 )
             graph.inputs.remove(value)
-        return ir.passes.PassResult(model, modified=True)
 
     def _full_lengths(self, graph: ir.Graph, name: str) -> None:
         """Where lengths are used for masks, the chunk's own number of frames takes their place."""
@@ -140,6 +157,24 @@ class StreamPass(ir.passes.InPlacePass):
             full = _node(graph, "Cast", [full], {"to": int(value.dtype or ir.DataType.INT64)}, f"{name}/cast")
         full.type, full.shape = value.type, value.shape
         ir.convenience.replace_all_uses_with(value, full)
+
+    def _open_convolution(self, graph: ir.Graph, node: ir.Node) -> bool:
+        """Give a causal convolution its left context as a state; False where it is none."""
+        found = left_context(node, self._time)
+        weights = node.inputs[1] if len(node.inputs) > 1 else None
+        if found is None or weights is None or weights.shape is None:
+            return False
+        reach, source, pad = found
+        channels = int(weights.shape.numpy()[1]) * node.attributes.get_int("group", 1)
+        state = self._declare(graph, f"{node.name}.context", _Shape("float32", (channels, reach)), None)
+        whole = _node(graph, "Concat", [state, source], {"axis": 2}, f"{state.name}/in")
+        ends = [_ints(graph, -reach), _ints(graph, _END), _ints(graph, 2)]
+        self._give(graph, state, _node(graph, "Slice", [whole, *ends], {}, f"{state.name}/out"))
+        node.replace_input_with(0, whole)
+        node.attributes["pads"] = ir.AttrInt64s("pads", [0, 0])
+        if pad is not None:
+            graph.remove(pad, safe=True)
+        return True
 
     def _open_layer(self, graph: ir.Graph, node: ir.Node) -> None:
         if node.attributes.get_string("direction", "forward") != "forward":
@@ -246,6 +281,7 @@ def _ancestors(value: ir.Value) -> Iterator[ir.Value]:
 def _node(graph: ir.Graph, op_type: str, inputs: list[ir.Value], attributes: Mapping[str, Any], name: str) -> ir.Value:
     node = ir.node(op_type, inputs, attributes, name=name)
     node.metadata_props[MODULE] = ""
+    node.metadata_props[_OURS] = "1"
     node.outputs[0].name = f"{name}:out"
     graph.append(node)
     return node.outputs[0]

@@ -124,8 +124,11 @@ def _convolution(node: ir.Node, time: str) -> str:
     kernel = list(weights.shape or [])[2:] if weights is not None else []
     strides = node.attributes.get_ints("strides", [1] * len(kernel))
     for axis in time_axes(node.inputs[0], time):
-        if axis < 2 or kernel[axis - 2] != 1 or list(strides)[axis - 2] != 1:
-            return "looks at neighbouring steps (convolutions over time are not carried yet)"
+        # Time folded into the batch is an image a step: no step sees another.
+        if axis and (axis == 1 or kernel[axis - 2] != 1 or list(strides)[axis - 2] != 1):
+            return (
+                "looks at steps that are not there yet, or skips some; only causal convolutions of stride 1 are carried"
+            )
     return ""
 
 

@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import rnnx
 from rnnx.exporters.exporter import export
+from rnnx.runtime.verify import verify
 
 FEATURES, HIDDEN = 3, 4
 X = [f"x: float32[batch, time, {FEATURES}]"]
@@ -105,12 +106,40 @@ class Convolved(Tagger):
         return self.lstm(self.conv(x.transpose(1, 2)).transpose(1, 2))[0]
 
 
+class Causal(Tagger):
+    """Convolutions padded on the left only, dilated and grouped ones among them."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv1d(FEATURES, 6, 3)
+        self.second = nn.Conv1d(6, 6, 2, dilation=4, groups=3)
+        self.third = nn.Conv1d(6, FEATURES, 1)
+
+    def forward(self, x):
+        z = torch.relu(self.first(nn.functional.pad(x.transpose(1, 2), (2, 0))))
+        z = self.third(self.second(nn.functional.pad(z, (4, 0))))
+        y, _ = self.lstm(z.transpose(1, 2))
+        return y
+
+
 class Positional(Tagger):
     """Counts frames from the beginning of what it is given, which no rule of the pass forbids."""
 
     def forward(self, x):
         y, _ = self.lstm(x)
         return y * torch.arange(x.size(1)).float().unsqueeze(-1)
+
+
+class Ahead(Tagger):
+    """Padded on the right by one step: it would need a delay."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv1d(FEATURES, FEATURES, 3)
+
+    def forward(self, x):
+        z = self.conv(nn.functional.pad(x.transpose(1, 2), (1, 1)))
+        return self.lstm(z.transpose(1, 2))[0]
 
 
 class FromData(Tagger):
@@ -165,11 +194,24 @@ def test_the_face_has_states_and_no_lengths(tmp_path):
         (Learned, X, {}),
         (Given, X, {"states": [f"h_0: float32[1, batch, {HIDDEN}]"]}),
         (Scanned, X, {}),
+        (Causal, X, {}),
+        (Causal, X, {"simplify": False}),
         (lambda: nn.GRU(FEATURES, HIDDEN), [f"input: float32[time, {FEATURES}]"], {}),
         (lambda: nn.LSTM(FEATURES, HIDDEN), [f"input: float32[time, batch, {FEATURES}]"], {}),
         (lambda: nn.LSTM(FEATURES, HIDDEN, proj_size=2), [f"input: float32[time, batch, {FEATURES}]"], {}),
     ],
-    ids=["layers", "packed", "learned", "given", "scan", "unbatched", "time first", "projection"],
+    ids=[
+        "layers",
+        "packed",
+        "learned",
+        "given",
+        "scan",
+        "causal",
+        "causal, not simplified",
+        "unbatched",
+        "time first",
+        "projection",
+    ],
 )
 def test_every_cutting_gives_the_whole_answer(module, inputs, options, tmp_path):
     exported = export(seeded(module), inputs=inputs, out=tmp_path / "s.rnnx", streaming="on", **options)
@@ -177,9 +219,18 @@ def test_every_cutting_gives_the_whole_answer(module, inputs, options, tmp_path)
     assert {row.chunks for row in exported.streaming.rows} == {"all", "random", "1"}
     assert max(row.max_abs_diff for row in exported.streaming.rows) < 1e-6
     # The proof where the bundle will run holds the streaming variant too.
-    report = rnnx.runtime.verify.verify(exported.bundle.path, provider="cpu")
+    report = verify(exported.bundle.path, provider="cpu")
     assert report.passed
     assert {row.variant for row in report.rows} == {"fp32-offline", "fp32-streaming"}
+
+
+def test_a_causal_convolution_carries_its_context(tmp_path):
+    exported = export(seeded(Causal), inputs=X, out=tmp_path / "s.rnnx", streaming="on")
+    streaming = exported.bundle.manifest.variants[1]
+    axes = {spec.name: spec.axes for spec in streaming.signature.inputs}
+    assert axes["first/Conv.context"] == ("batch", FEATURES, 2)
+    assert axes["second/Conv.context"] == ("batch", 6, 4)
+    assert "Pad" not in streaming.operators
 
 
 def test_a_learned_state_keeps_its_value(tmp_path):
@@ -207,7 +258,8 @@ REFUSED = [
     (lambda: Tagger(bidirectional=True), X, r"'lstm\.l0' \(LSTM of module 'lstm'\) runs backwards over time"),
     (Mean, X, r"'ReduceMean' \(ReduceMean\) reduces over time, so it needs the whole of time"),
     (SelfAttention, X, r"of module 'attention'\) .*, so it needs the whole of time"),
-    (Convolved, X, r"'conv/Conv' \(Conv of module 'conv'\) looks at neighbouring steps"),
+    (Convolved, X, r"'conv/Conv' \(Conv of module 'conv'\) looks at steps that are not there yet"),
+    (Ahead, X, r"\(Conv of module 'conv'\) looks at steps that are not there yet"),
     (Positional, X, r"chunks do not give the whole run's answer: output 'output' at .*chunks="),
     (FromData, [*X, f"hint: float32[batch, {HIDDEN}]"], "the initial h of gru.l0 is computed from the input 'hint'"),
     (Feedforward, X, "no recurrent operator"),
