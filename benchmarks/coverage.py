@@ -20,7 +20,7 @@ from .layer_cases import LayerCase, layer_cases, seeded
 @click.option("--only", default="", help="Only cases whose name contains this.")
 def main(only: str) -> None:
     """Export every case and print a Markdown table."""
-    click.echo("| model | cases | max_abs_diff | operators |\n| --- | ---: | ---: | --- |")
+    click.echo("| model | cases | max_abs_diff | in chunks | operators |\n| --- | ---: | ---: | ---: | --- |")
     with tempfile.TemporaryDirectory() as folder:
         for case in (*layer_cases(), *cell_cases()):
             if only in case.name:
@@ -38,7 +38,9 @@ def _line(case: LayerCase, exported: Exported) -> str:
     rows = exported.parity.rows
     operators = " ".join(f"{kind}:{n}" for kind, n in exported.bundle.manifest.variants[0].operators.items())
     worst = max(row.max_abs_diff for row in rows)
-    return f"| {case.name} | {len({row.case for row in rows})} | {worst:.1e} | {operators} |"
+    streamed = exported.streaming
+    chunks = "-" if streamed is None else f"{max(row.max_abs_diff for row in streamed.rows):.1e}"
+    return f"| {case.name} | {len({row.case for row in rows})} | {worst:.1e} | {chunks} | {operators} |"
 
 
 if __name__ == "__main__":

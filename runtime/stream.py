@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
@@ -15,8 +15,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..signature import Signature
-    from .session import Session
     from .state import State
+
+
+class Stepper(Protocol):
+    """What a stream needs of a session of a streaming variant.
+
+    Attributes:
+        signature: inputs, outputs and states.
+        stream_inputs: names of the inputs that a stream is pushed.
+    """
+
+    signature: Signature
+    stream_inputs: list[str]
+
+    def initial_state(self, batch: int = 1) -> State:
+        """Where streams begin."""
+
+    def step(self, inputs: Mapping[str, Any], state: State) -> tuple[dict[str, NDArray[Any]], State]:
+        """One chunk: its outputs and the state after it."""
 
 
 class Stream:
@@ -27,7 +44,7 @@ class Stream:
         state: where it is; assign one to go on from elsewhere.
     """
 
-    def __init__(self, session: Session, *, batch: int = 1, state: State | None = None) -> None:
+    def __init__(self, session: Stepper, *, batch: int = 1, state: State | None = None) -> None:
         """Begin at the initial state, or at ``state``; use :meth:`Session.stream`."""
         self.session = session
         self.state = session.initial_state(batch) if state is None else state
@@ -80,7 +97,7 @@ class Stream:
 
 
 def run_in_chunks(
-    session: Session, inputs: Mapping[str, NDArray[Any]], cuts: Sequence[int], time: str
+    session: Stepper, inputs: Mapping[str, NDArray[Any]], cuts: Sequence[int], time: str
 ) -> dict[str, NDArray[Any]]:
     """A whole sequence through a streaming session, cut before these steps; what the offline variant would answer.
 
