@@ -142,12 +142,11 @@ class Bundle:
         """
         cases: dict[int, GoldenCase] = {}
         try:
-            with np.load(io.BytesIO(self.read(GOLDEN)), allow_pickle=False) as stored:
-                for key in stored.files:
-                    number, side, name = key.split("/", 2)
-                    case = cases.setdefault(int(number), GoldenCase(inputs={}, outputs={}))
-                    {"inputs": case.inputs, "outputs": case.outputs}[side][name] = stored[key]  # type: ignore[index]
-        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            for key, array in self._read_arrays(GOLDEN).items():
+                number, side, name = key.split("/", 2)
+                case = cases.setdefault(int(number), GoldenCase(inputs={}, outputs={}))
+                {"inputs": case.inputs, "outputs": case.outputs}[side][name] = array  # type: ignore[index]
+        except (ValueError, KeyError) as error:
             if isinstance(error, BundleError):
                 raise
             raise ManifestError(f"'{self.path / GOLDEN}' does not hold golden vectors: {error}.") from error
@@ -161,8 +160,17 @@ class Bundle:
         """
         if STATES not in self.manifest.files:
             return {}
-        with np.load(io.BytesIO(self.read(STATES)), allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
+        return self._read_arrays(STATES)
+
+    def _read_arrays(self, name: str) -> dict[str, NDArray[Any]]:
+        """The arrays of an ``npz`` file, checked against its hash."""
+        raw = self.read(name)
+        try:
+            with np.load(io.BytesIO(raw), allow_pickle=False) as stored:
+                return {key: stored[key] for key in stored.files}
+        except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            what = "golden vectors" if name == GOLDEN else "arrays"
+            raise ManifestError(f"'{self.path / name}' does not hold {what}: {error}.") from error
 
     def _entry(self, name: str) -> FileEntry:
         entry = self.manifest.files.get(name)
@@ -197,6 +205,11 @@ def golden_bytes(cases: Sequence[GoldenCase]) -> bytes:
         for side, named in (("inputs", case.inputs), ("outputs", case.outputs))
         for name, array in named.items()
     }
+    return npz_bytes(arrays)
+
+
+def npz_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Arrays by name as an ``npz`` file without pickles; equal arrays give equal bytes."""
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]  # allow_pickle is no array of ours
     return buffer.getvalue()

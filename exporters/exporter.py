@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import onnx_ir as ir
 
-from ..bundle import Bundle, check_target, golden_bytes, staging, write_manifest
-from ..errors import ParityError, SignatureError, StreamingError
+from ..bundle import Bundle, check_target, golden_bytes, npz_bytes, staging, write_manifest
+from ..errors import ParityError, SessionError, SignatureError, StreamingError
 from ..manifest import GOLDEN, PARITY, STATES, Manifest, Variant
 from ..runtime.machine import versions
 from ..runtime.session import load
@@ -24,7 +24,7 @@ from .passes.opset import DEFAULT_OPSET, check_opset
 from .passes.simplify import LIMIT_BYTES, weight_bytes
 from .pipeline import TRIMMED_NOTE, Job, build_graph
 from .streaming import FILE as STREAMING_FILE
-from .streaming import make_streaming, prove_streaming, states_bytes
+from .streaming import make_streaming, prove_streaming
 
 if TYPE_CHECKING:
     import os
@@ -285,32 +285,32 @@ def _add_streaming(
     job: Job, folder: Path, manifest: Manifest, answers: Answers, *, required: bool
 ) -> tuple[Manifest, ParityReport | None]:
     """The manifest with a streaming variant that was proven, or with a note that says why there is none."""
-    assert job.graph is not None
     try:
-        made = make_streaming(job.graph, job.signature, folder, job.opset)
-        if made.learned:
-            (folder / STATES).write_bytes(states_bytes(made.learned))
-        both = replace(manifest, variants=(*manifest.variants, made.variant))
-        write_manifest(folder, both)
-        with load(folder, provider="cpu", threads=1, mode="streaming") as session:
-            report = prove_streaming(answers, session, job.signature, made.time)
-        _check_chunks(report)
+        return _prove_streaming(job, folder, manifest, answers)
     except StreamingError as error:
         if required:
             raise
         for file in (STREAMING_FILE, STATES):
             (folder / file).unlink(missing_ok=True)
         return replace(manifest, notes=(*manifest.notes, f"No streaming variant: {error}")), None
-    return both, report
 
 
-def _check_chunks(report: ParityReport) -> None:
+def _prove_streaming(job: Job, folder: Path, manifest: Manifest, answers: Answers) -> tuple[Manifest, ParityReport]:
+    assert job.graph is not None
+    made = make_streaming(job.graph, job.signature, folder, job.opset)
+    if made.learned:
+        (folder / STATES).write_bytes(npz_bytes(made.learned))
+    both = replace(manifest, variants=(*manifest.variants, made.variant))
+    write_manifest(folder, both)
+    try:
+        with load(folder, provider="cpu", threads=1, mode="streaming") as session:
+            report = prove_streaming(answers, session, job.signature, made.time)
+    except SessionError as error:
+        raise StreamingError(f"the streaming graph does not load: {error}") from error
     if not report.passed:
-        worst = report.misses[0]
-        distance = worst.reason or f"max_abs_diff {worst.max_abs_diff:.3g}, allowed is {worst.allowed:.3g}"
-        raise StreamingError(
-            f"chunks do not give the whole run's answer: output '{worst.output}' at {worst.case}: {distance}."
-        )
+        what = report.misses[0].told if report.misses else "no case of whole rows is there to compare"
+        raise StreamingError(f"chunks do not give the whole run's answer: {what}.")
+    return both, report
 
 
 def _ask(module: nn.Module, signature: Signature, *, traced: Mapping[str, int], descending: bool) -> Answers:

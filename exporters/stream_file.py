@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +10,15 @@ from typing import TYPE_CHECKING
 import onnx
 import onnx_ir as ir
 
-from ..bundle import write_manifest
+from ..atomic import write_atomically
+from ..bundle import npz_bytes, write_manifest
 from ..errors import ModelFileError, StreamingError
-from ..manifest import Manifest, Variant
+from ..manifest import STATES, Manifest, Variant
 from ..runtime.session import load
 from ..signature import DTYPES, TIME, AxisRange, Signature, TensorSpec
 from .matrix import build_matrix
 from .parity import FP32, ParityReport, ask
-from .streaming import make_streaming, prove_streaming, states_bytes
+from .streaming import make_streaming, prove_streaming
 
 if TYPE_CHECKING:
     import os
@@ -73,7 +73,7 @@ def stream_file(
         made = make_streaming(graph, signature, folder, opset, time=time)
         ir.save(graph, folder / _OFFLINE)
         if made.learned:
-            (folder / "states.npz").write_bytes(states_bytes(made.learned))
+            (folder / STATES).write_bytes(npz_bytes(made.learned))
         offline = Variant(precision="fp32", mode="offline", file=_OFFLINE, opset=opset, tolerance=FP32, operators={})
         write_manifest(folder, Manifest(name=target.stem, signature=signature, variants=(offline, made.variant)))
         cases = build_matrix(signature, traced={})
@@ -83,9 +83,12 @@ def stream_file(
             report = prove_streaming(answers, session, signature, made.time)
         if not report.passed:
             raise StreamingError(f"chunks do not give the answers of '{model}': {_why(report, answers)}.")
-        _write(target, (folder / made.variant.file).read_bytes())
+        # The states first: a graph is never there without the values that it starts from.
         if made.learned:
-            _write(states, states_bytes(made.learned))
+            write_atomically(states, npz_bytes(made.learned))
+        write_atomically(target, (folder / made.variant.file).read_bytes())
+        if not made.learned:
+            states.unlink(missing_ok=True)  # those of a graph that was replaced
     assert made.variant.signature is not None
     return Streamed(
         file=target,
@@ -98,9 +101,7 @@ def stream_file(
 def _why(report: ParityReport, answers: Answers) -> str:
     if not report.misses:
         return next(iter(answers.undefined.values()), "there is nothing to compare")
-    worst = report.misses[0]
-    distance = worst.reason or f"max_abs_diff {worst.max_abs_diff:.3g}, allowed is {worst.allowed:.3g}"
-    return f"output '{worst.output}' at {worst.case}: {distance}"
+    return report.misses[0].told
 
 
 def _read(path: Path) -> ir.Model:
@@ -143,12 +144,3 @@ def _spec(value: ir.Value) -> TensorSpec:
         for axis, size in enumerate(value.shape)
     )
     return TensorSpec(name=value.name, dtype=dtype, axes=axes)
-
-
-def _write(path: Path, raw: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        temporary.write_bytes(raw)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

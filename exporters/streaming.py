@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -74,14 +73,14 @@ def make_streaming(
         ir.passes.common.ShapeInferencePass()(copy)
     lengths = tuple(one.name for one in signature.lengths)
     declared = tuple(one.name for one in signature.states)
-    rows = _row_axis(signature, time)
-    stream = StreamPass(time=time, batch=rows, lengths=lengths, declared=declared)
+    stream = StreamPass(time=time, batch=_row_axis(signature, time), lengths=lengths, declared=declared)
     stream(copy)
     learned = _initial_values(graph, signature, stream)
     name_values(copy)
     (folder / FILE).write_bytes(ir.to_proto(copy).SerializeToString(deterministic=True))
     specs = {
-        state.name: TensorSpec(name=state.name, dtype=state.dtype, axes=(rows, *state.sizes)) for state in stream.states
+        state.name: TensorSpec(name=state.name, dtype=state.dtype, axes=(state.rows, *state.sizes))
+        for state in stream.states
     }
     gone = {*lengths, *declared}
     face = Signature(
@@ -112,13 +111,6 @@ def make_streaming(
         signature=face.check(),
     )
     return Streaming(variant=variant, time=time, learned=learned)
-
-
-def states_bytes(learned: Mapping[str, NDArray[Any]]) -> bytes:
-    """Learned initial states as an ``npz`` file without pickles."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **dict(learned))  # type: ignore[arg-type]  # allow_pickle is no array of ours
-    return buffer.getvalue()
 
 
 def prove_streaming(answers: Answers, session: Session, signature: Signature, time: str) -> ParityReport:
@@ -173,20 +165,31 @@ def _row_axis(signature: Signature, time: str) -> str | int:
 
 def _initial_values(graph: ir.Model, signature: Signature, stream: StreamPass) -> dict[str, NDArray[Any]]:
     """Initial states that are not zeros, from the offline graph run over one row and one step."""
-    wanted = {state.source: state for state in stream.states if state.source is not None}
-    if not wanted:
+    given = [state for state in stream.states if state.source is not None]
+    if not given:
         return {}
-    sizes = {axis: max(signature.range(axis).minimum, 1) for axis in signature.dynamic_axes}
-    inputs = {
-        spec.name: np.ones([sizes[axis] if isinstance(axis, str) else axis for axis in spec.axes], spec.dtype)
-        for spec in signature.inputs
-    }
     initializers = graph.graph.initializers
-    computed = graph_outputs(graph, inputs, {name for name in wanted if name not in initializers})
+    wanted: set[str | None] = {state.source for state in given if state.source not in initializers}
+    computed = graph_outputs(graph, _one_step(signature), wanted)
     values = {}
-    for name, state in wanted.items():
-        constant = initializers[name].const_value if name in initializers else None
-        array = constant.numpy() if constant is not None else computed[name]
+    for state in given:
+        assert state.source is not None
+        constant = initializers[state.source].const_value if state.source in initializers else None
+        array = constant.numpy() if constant is not None else computed[state.source]
         if np.any(array):
             values[state.name] = np.ascontiguousarray(array.reshape(-1, *state.sizes)[:1]).astype(state.dtype)
     return values
+
+
+def _one_step(signature: Signature) -> dict[str, NDArray[Any]]:
+    """Inputs of the smallest sizes and of values that any model takes: what is asked of them are sizes alone."""
+    sizes = {axis: max(signature.range(axis).minimum, 1) for axis in signature.dynamic_axes}
+    lengths = {one.name: sizes[one.axis] for one in signature.lengths}
+    return {
+        spec.name: np.full(
+            [sizes[axis] if isinstance(axis, str) else axis for axis in spec.axes],
+            lengths.get(spec.name, spec.minimum or 0),
+            spec.dtype,
+        )
+        for spec in signature.inputs
+    }

@@ -175,7 +175,7 @@ class Session:
         """Where streams begin: zeros, or what the model learned.
 
         Args:
-            batch: how many streams.
+            batch: how many streams; a model of a fixed batch has as many as that.
 
         Raises:
             VariantError: the session is not of a streaming variant.
@@ -190,7 +190,9 @@ class Session:
             row = self._learned.get(name)
             if row is None:
                 row = np.zeros([1, *(axis for axis in spec.axes[1:] if isinstance(axis, int))], spec.dtype)
-            values[name] = np.repeat(row, batch, axis=0)
+            # A model of a fixed batch has that many streams, whatever is asked for.
+            rows = batch if isinstance(spec.axes[0], str) else spec.axes[0]
+            values[name] = np.repeat(row, rows, axis=0)
         return State(owner=self._owner, values=values)
 
     def step(self, inputs: Mapping[str, Any], state: State) -> tuple[dict[str, NDArray[Any]], State]:

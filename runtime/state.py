@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..bundle import npz_bytes
 from ..errors import StateError
 
 if TYPE_CHECKING:
@@ -76,11 +77,9 @@ class State:
 
     def to_bytes(self) -> bytes:
         """The state in a form that :meth:`from_bytes` reads, without pickles."""
-        buffer = io.BytesIO()
         header = json.dumps({"format": FORMAT, "owner": self.owner, "names": list(self.values)})
         arrays = {f"state{number}": array for number, array in enumerate(self.values.values())}
-        np.savez(buffer, **{_HEADER: np.frombuffer(header.encode(), np.uint8)}, **arrays)  # type: ignore[arg-type]
-        return buffer.getvalue()
+        return npz_bytes({_HEADER: np.frombuffer(header.encode(), np.uint8), **arrays})
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> State:

@@ -21,19 +21,21 @@ EXPORT = {"onnx", "onnx_ir", "onnxscript", "onnxsim"}
 #: For each room (a folder or a module at the root): the rooms and the foreign packages that it may import. Every room
 #: may import the root itself, which is light (`from .. import __version__`).
 ROOMS: dict[str, set[str]] = {
+    "atomic": set(),
     "errors": set(),
     "signature": {"errors"},
     "manifest": {"errors", "signature"},
     "bundle": {"errors", "signature", "manifest"},
     "__init__": {"errors"},
     "runtime": {"errors", "signature", "manifest", "bundle"},
-    "exporters": {"errors", "signature", "manifest", "bundle", "runtime"},
-    "models": {"errors", "signature", "manifest", "bundle", "runtime", "exporters"},
+    "exporters": {"atomic", "errors", "signature", "manifest", "bundle", "runtime"},
+    "models": {"atomic", "errors", "signature", "manifest", "bundle", "runtime", "exporters"},
     "benchmarks": {"errors", "signature", "manifest", "bundle", "runtime", "exporters", "models"},
     "cli": {"errors", "signature", "manifest", "bundle", "runtime", "exporters", "models", "benchmarks"},
     "__main__": {"cli"},
 }
 FOREIGN: dict[str, set[str]] = {
+    "atomic": set(),
     "errors": set(),
     "signature": set(),
     "manifest": set(),

@@ -36,6 +36,7 @@ _OURS = "rnnx.stream"
 class _Shape(NamedTuple):
     dtype: str
     sizes: tuple[int, ...]
+    rows: object  # the first axis as the graph has it, if it has
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,13 +47,15 @@ class StreamState:
         name: the input, ``encoder.lstm.l0.h``; the output is called the same and ``_next``.
         meaning: ``h of encoder.lstm.l0``.
         dtype: NumPy's name of its dtype.
-        sizes: its axes after ``batch``.
+        rows: its first axis: a name, or a fixed number of streams.
+        sizes: its axes after that.
         source: the offline graph's value that it starts from, to be evaluated for a batch of one; None for zeros.
     """
 
     name: str
     meaning: str
     dtype: str
+    rows: str | int
     sizes: tuple[int, ...]
     source: str | None
 
@@ -166,7 +169,9 @@ class StreamPass(ir.passes.InPlacePass):
             return False
         reach, source, pad = found
         channels = int(weights.shape.numpy()[1]) * node.attributes.get_int("group", 1)
-        state = self._declare(graph, f"{node.name}.context", _Shape("float32", (channels, reach)), None)
+        state = self._declare(
+            graph, f"{node.name}.context", _Shape("float32", (channels, reach), _size(source, 0)), None
+        )
         whole = _node(graph, "Concat", [state, source], {"axis": 2}, f"{state.name}/in")
         ends = [_ints(graph, -reach), _ints(graph, _END), _ints(graph, 2)]
         self._give(graph, state, _node(graph, "Slice", [whole, *ends], {}, f"{state.name}/out"))
@@ -184,13 +189,14 @@ class StreamPass(ir.passes.InPlacePass):
             )
         hidden = node.attributes["hidden_size"].as_int()
         kinds = _LAYERS[node.op_type]
+        rows = _size(node.inputs[0], 1)
         while len(node.inputs) < _INITIAL + len(kinds):
             node.resize_inputs(len(node.inputs) + 1)
         if len(node.outputs) < 1 + len(kinds):
             node.resize_outputs(1 + len(kinds))
         for number, kind in enumerate(kinds):
             initial = node.inputs[_INITIAL + number]
-            state = self._declare(graph, f"{node.name}.{kind}", _Shape("float32", (hidden,)), initial)
+            state = self._declare(graph, f"{node.name}.{kind}", _Shape("float32", (hidden,), rows), initial)
             lifted = _node(graph, "Unsqueeze", [state, _ints(graph, 0)], {}, f"{state.name}/in")
             node.replace_input_with(_INITIAL + number, lifted)
             final = node.outputs[1 + number]
@@ -218,7 +224,7 @@ class StreamPass(ir.passes.InPlacePass):
             sizes = tuple(int(size) for size in list(fixed[0])[1:] if isinstance(size, int))
             dtype = inner[number].dtype or ir.DataType.FLOAT
             name = f"{node.name}.state{number}"
-            state = self._declare(graph, name, _Shape(str(dtype.numpy()), sizes), initial)
+            state = self._declare(graph, name, _Shape(str(dtype.numpy()), sizes, next(iter(fixed[0]))), initial)
             node.replace_input_with(number, state)
             self._give(graph, state, _node(graph, "Identity", [node.outputs[number]], {}, f"{name}/out"))
 
@@ -226,6 +232,8 @@ class StreamPass(ir.passes.InPlacePass):
         """A new input of the graph for a state that started from ``initial``."""
         layer, _, kind = name.rpartition(".")
         meaning = f"{kind} of {layer}"
+        # A model of a fixed batch has as many streams.
+        rows = shape.rows if isinstance(shape.rows, int) else self._batch
         if initial is not None and (culprit := _depends_on(initial, set(self._declared) | set(self._lengths))):
             raise StreamingError(
                 f"the initial {meaning} is computed from the input '{culprit}', so no stream can start before that is "
@@ -236,12 +244,13 @@ class StreamPass(ir.passes.InPlacePass):
                 name=name,
                 meaning=meaning,
                 dtype=shape.dtype,
+                rows=rows,
                 sizes=shape.sizes,
                 source=None if initial is None or _from_declared(initial, set(self._declared)) else initial.name,
             )
         )
         value = ir.Value(name=name, type=ir.TensorType(ir.DataType.from_numpy(np.dtype(shape.dtype))))
-        value.shape = ir.Shape([self._batch, *shape.sizes])
+        value.shape = ir.Shape([rows, *shape.sizes])
         graph.inputs.append(value)
         return value
 
@@ -295,6 +304,10 @@ def _ints(graph: ir.Graph, *numbers: int) -> ir.Value:
         value.shape, value.type = ir.Shape(array.shape), ir.TensorType(ir.DataType.INT64)
         graph.register_initializer(value)
     return graph.initializers[name]
+
+
+def _size(value: ir.Value | None, axis: int) -> object:
+    return None if value is None or value.shape is None else list(value.shape)[axis]
 
 
 def _of(node: ir.Node) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import click
 import numpy as np
 
-from .atomic import write_atomically
+from ...atomic import write_atomically
 from .data import DATA, NUM_FEATURES, NUM_SPEAKERS
 
 if TYPE_CHECKING:

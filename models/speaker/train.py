@@ -17,7 +17,7 @@ from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from .atomic import write_atomically
+from ...atomic import write_atomically
 from .augment import Augmentation, augment, measure
 from .data import load, pad
 from .evaluate import score

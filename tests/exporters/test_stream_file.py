@@ -104,6 +104,14 @@ def test_a_learned_state_is_written_beside_the_graph(tmp_path):
     assert [(one.name, one.initial) for one in streamed.signature.states] == [(name, "stored")]
 
 
+def test_states_of_a_replaced_graph_go_with_it(tmp_path):
+    out = tmp_path / "s.onnx"
+    stream_file(legacy(Learned(), tmp_path / "m.onnx"), out)
+    streamed = stream_file(legacy(nn.GRU(FEATURES, HIDDEN, batch_first=True), tmp_path / "m.onnx"), out, overwrite=True)
+    assert streamed.states_file is None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.onnx", "s.onnx"]
+
+
 def test_a_reverse_direction_is_refused_and_nothing_written(tmp_path):
     offline = legacy(nn.LSTM(FEATURES, HIDDEN, batch_first=True, bidirectional=True), tmp_path / "m.onnx")
     with pytest.raises(StreamingError, match=r"\(LSTM\) runs backwards over time"):

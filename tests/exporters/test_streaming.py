@@ -242,6 +242,39 @@ def test_a_learned_state_keeps_its_value(tmp_path):
         np.testing.assert_array_equal(state.values["rnn.l0.h"], np.repeat(module.h_0.detach().numpy()[0], 2, axis=0))
 
 
+class Tied(nn.Module):
+    """One learned value that two states start from, behind an embedding of a single token."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(1, FEATURES)
+        self.lstm = nn.LSTM(FEATURES, HIDDEN, batch_first=True)
+        self.start = nn.Parameter(torch.full((1, 1, HIDDEN), 0.5))
+
+    def forward(self, tokens):
+        start = self.start.expand(1, tokens.size(0), -1).contiguous()
+        return self.lstm(self.embedding(tokens), (start, start))[0]
+
+
+def test_states_may_start_from_one_learned_value(tmp_path):
+    out = tmp_path / "s.rnnx"
+    assert export(seeded(Tied), inputs=["tokens: int64[batch, time] < 1"], out=out, streaming="on").streaming.passed
+    with rnnx.load(out, mode="streaming") as session:
+        for name in ("lstm.l0.h", "lstm.l0.c"):
+            np.testing.assert_array_equal(session.initial_state().values[name], np.full((1, HIDDEN), 0.5, np.float32))
+
+
+def test_a_fixed_batch_is_as_many_streams(tmp_path):
+    out = tmp_path / "s.rnnx"
+    module = seeded(lambda: nn.LSTM(FEATURES, HIDDEN, batch_first=True))
+    exported = export(module, inputs=[f"input: float32[2, time, {FEATURES}]"], out=out, streaming="on")
+    assert {row.chunks for row in exported.streaming.rows} == {"all", "random", "1"}
+    assert exported.bundle.manifest.variants[1].signature.input("lstm.l0.h").axes == (2, HIDDEN)
+    with rnnx.load(out, mode="streaming") as session:
+        assert session.initial_state().batch == 2
+    assert verify(out, provider="cpu").passed
+
+
 def test_ten_thousand_steps_do_not_drift(tagger):
     module, exported = tagger
     x = np.random.default_rng(3).standard_normal((1, 10_000, FEATURES)).astype(np.float32)

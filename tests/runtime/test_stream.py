@@ -8,11 +8,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import rnnx
-from rnnx.bundle import staging, write_manifest
+from rnnx.bundle import golden_bytes, staging, write_manifest
 from rnnx.errors import InputError, SessionError, StateError, VariantError
 from rnnx.manifest import Manifest, Tolerance, Variant
 from rnnx.runtime.state import State
 from rnnx.runtime.stream import run_in_chunks
+from rnnx.runtime.verify import verify
 from rnnx.signature import AxisRange, Signature, StateSpec, parse_tensor
 
 HIDDEN = 3
@@ -52,7 +53,7 @@ def leaky_sum():
     return model.SerializeToString()
 
 
-def write(path, *, name="leaky", learned=None):
+def write(path, *, name="leaky", learned=None, golden=False):
     x, total = parse_tensor(f"x: float32[batch, time, {HIDDEN}]"), parse_tensor(f"sum: float32[batch, {HIDDEN}]")
     signature = Signature(
         inputs=(x, total),
@@ -79,6 +80,8 @@ def write(path, *, name="leaky", learned=None):
         (folder / "s.onnx").write_bytes(leaky_sum())
         if learned is not None:
             np.savez(folder / "states.npz", sum=np.full((1, HIDDEN), learned, np.float32))
+        if golden:
+            (folder / "golden.npz").write_bytes(golden_bytes([]))
         write_manifest(folder, Manifest(name=name, signature=offline, variants=(variant,)))
     return path
 
@@ -218,3 +221,9 @@ def test_an_offline_session_has_no_state(lstm):
         for use in (offline.initial_state, offline.stream):
             with pytest.raises(VariantError, match=r"runs whole sequences. Load the streaming one: .*mode='streaming'"):
                 use()
+
+
+def test_a_streaming_variant_that_nothing_proves_does_not_verify(tmp_path):
+    report = verify(write(tmp_path / "leaky.rnnx", golden=True), provider="cpu")
+    assert not report.passed
+    assert [row.reason for row in report.rows] == ["'golden.npz' holds no whole rows to push"]
