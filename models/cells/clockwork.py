@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Clockwork(nn.Module):
-    """Clockwork RNN: Koutnik, Greff, Gomez and Schmidhuber (2014), arXiv:1402.3511.
+    """Clockwork RNN: Koutnik, Greff, Gomez and Schmidhuber (2014), "A Clockwork RNN", ICML, arXiv:1402.3511.
 
         h_t = tanh(W_ih x_t + W_hh h_{t-1} + b)    in the modules whose period divides t,
         h_t = h_{t-1}                              in the others

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 class ConvLSTM(nn.Module):
-    """Convolutional LSTM in two dimensions: Shi et al. (2015), arXiv:1506.04214, equation 3.
+    """Convolutional LSTM in two dimensions: Shi, Chen, Wang, Yeung, Wong and Woo (2015).
+
+    "Convolutional LSTM network: A machine learning approach for precipitation nowcasting", NIPS, arXiv:1506.04214.
 
         i_t = sigmoid(W_i (*) x_t + R_i (*) h_{t-1} + p_i * c_{t-1} + b_i)
         f_t = sigmoid(W_f (*) x_t + R_f (*) h_{t-1} + p_f * c_{t-1} + b_f)

@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
 from torch.nn.functional import linear
 
-from ...exporters.scanning import scan
-from .beginning import check, uniform, zeros
+from .cell import MemoryCell
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from .cell import Step
 
-class CoupledLSTM(nn.Module):
-    """LSTM with coupled input and forget gate (CIFG): Greff et al. (2017), "LSTM: A Search Space Odyssey", TNNLS 28.
+
+class CoupledLSTM(MemoryCell):
+    """LSTM with coupled input and forget gate (CIFG): Greff, Srivastava, Koutnik, Steunebrink and Schmidhuber (2017).
+
+    "LSTM: A Search Space Odyssey", IEEE Transactions on Neural Networks and Learning Systems 28(10), arXiv:1503.04069.
 
         f_t = sigmoid(W_f x_t + R_f h_{t-1} + b_f),    i_t = 1 - f_t
         g_t = tanh(W_g x_t + R_g h_{t-1} + b_g)
@@ -33,29 +35,11 @@ class CoupledLSTM(nn.Module):
     """
 
     def __init__(self, input_size: int, hidden_size: int, *, bias: bool = True, reverse: bool = False) -> None:
-        super().__init__()
-        self.hidden_size, self.reverse = hidden_size, reverse
-        self.weight_ih = uniform(3 * hidden_size, input_size, fan=hidden_size)
-        self.weight_hh = uniform(3 * hidden_size, hidden_size, fan=hidden_size)
-        self.bias = uniform(3 * hidden_size, fan=hidden_size) if bias else None
+        super().__init__(hidden_size, reverse=reverse)
+        self.draw(input_size, gates=3, bias=bias)
 
-    def forward(
-        self, x: Tensor, state: tuple[Tensor, Tensor] | None = None, lengths: Tensor | None = None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Run over whole sequences.
-
-        Args:
-            x: float32 ``(batch, time, features)``.
-            state: ``(h_0, c_0)``, each float32 ``(batch, hidden)``.
-            lengths: int64 ``(batch,)``.
-
-        Returns:
-            Every ``h_t``, float32 ``(batch, time, hidden)``, and ``(h_n, c_n)``.
-
-        Raises:
-            ShapeError: ``x`` has another shape.
-        """
-        check(x, self.weight_ih)
+    def make_step(self) -> Step:
+        """One step of the formula above."""
 
         def step(state: tuple[Tensor, Tensor], projected: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
             h, c = state
@@ -65,6 +49,4 @@ class CoupledLSTM(nn.Module):
             h = torch.sigmoid(o) * torch.tanh(c)
             return (h, c), h
 
-        begin = (zeros(x, self.hidden_size), zeros(x, self.hidden_size)) if state is None else tuple(state)
-        final, output = scan(step, begin, linear(x, self.weight_ih, self.bias), reverse=self.reverse, lengths=lengths)
-        return output, final
+        return step

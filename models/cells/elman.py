@@ -9,13 +9,14 @@ from torch import nn
 from torch.nn.functional import linear
 
 from ...errors import InputError
-from ...exporters.scanning import scan
-from .beginning import check, uniform, zeros
+from .cell import HiddenCell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
+
+    from .cell import Step
 
 _NONLINEARITIES: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
@@ -24,8 +25,8 @@ _NONLINEARITIES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-class Elman(nn.Module):
-    """The simple recurrent network of Elman, "Finding structure in time" (1990).
+class Elman(HiddenCell):
+    """The simple recurrent network of Elman (1990), "Finding structure in time", Cognitive Science 14(2).
 
         h_t = phi(W_ih x_t + W_hh h_{t-1} + b)
 
@@ -46,43 +47,28 @@ class Elman(nn.Module):
         bias: bool = True,
         reverse: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(hidden_size, reverse=reverse)
         if nonlinearity not in _NONLINEARITIES:
             known = ", ".join(f"'{one}'" for one in _NONLINEARITIES)
             raise InputError(f"an Elman network has no nonlinearity '{nonlinearity}'; it has {known}.")
-        self.hidden_size, self.nonlinearity, self.reverse = hidden_size, nonlinearity, reverse
-        self.weight_ih = uniform(hidden_size, input_size, fan=hidden_size)
-        self.weight_hh = uniform(hidden_size, hidden_size, fan=hidden_size)
-        self.bias = uniform(hidden_size, fan=hidden_size) if bias else None
+        self.nonlinearity = nonlinearity
+        self.draw(input_size, gates=1, bias=bias)
 
-    def forward(self, x: Tensor, state: Tensor | None = None, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Run over whole sequences.
-
-        Args:
-            x: float32 ``(batch, time, features)``.
-            state: ``h_0``, float32 ``(batch, hidden)``.
-            lengths: int64 ``(batch,)``.
-
-        Returns:
-            Every ``h_t``, float32 ``(batch, time, hidden)``, and the last, ``(batch, hidden)``.
-
-        Raises:
-            ShapeError: ``x`` has another shape.
-        """
-        check(x, self.weight_ih)
+    def make_step(self) -> Step:
+        """One step of the formula above."""
         phi = _NONLINEARITIES[self.nonlinearity]
 
         def step(h: Tensor, projected: Tensor) -> tuple[Tensor, Tensor]:
             h = phi(projected + linear(h, self.weight_hh))
             return h, h
 
-        h_0 = zeros(x, self.hidden_size) if state is None else state
-        h_n, output = scan(step, h_0, linear(x, self.weight_ih, self.bias), reverse=self.reverse, lengths=lengths)
-        return output, h_n
+        return step
 
 
-class IRNN(nn.Module):
-    """Rectified units that begin as the identity: Le, Jaitly and Hinton (2015), arXiv:1504.00941.
+class IRNN(HiddenCell):
+    """Rectified units that begin as the identity: Le, Jaitly and Hinton (2015).
+
+    "A simple way to initialize recurrent networks of rectified linear units", arXiv:1504.00941.
 
         h_t = relu(W_ih x_t + W_hh h_{t-1} + b),    W_hh = scale * I and b = 0 at the start
 
@@ -112,20 +98,16 @@ class IRNN(nn.Module):
         bias: bool = True,
         reverse: bool = False,
     ) -> None:
-        super().__init__()
-        self.hidden_size, self.reverse = hidden_size, reverse
+        super().__init__(hidden_size, reverse=reverse)
         self.weight_ih = nn.Parameter(torch.randn(hidden_size, input_size) * std)
         self.weight_hh = nn.Parameter(torch.eye(hidden_size) * scale)
         self.bias = nn.Parameter(torch.zeros(hidden_size)) if bias else None
 
-    def forward(self, x: Tensor, state: Tensor | None = None, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Run over whole sequences: see :meth:`Elman.forward`."""
-        check(x, self.weight_ih)
+    def make_step(self) -> Step:
+        """One step of the formula above."""
 
         def step(h: Tensor, projected: Tensor) -> tuple[Tensor, Tensor]:
             h = torch.relu(projected + linear(h, self.weight_hh))
             return h, h
 
-        h_0 = zeros(x, self.hidden_size) if state is None else state
-        h_n, output = scan(step, h_0, linear(x, self.weight_ih, self.bias), reverse=self.reverse, lengths=lengths)
-        return output, h_n
+        return step

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 class Jordan(nn.Module):
-    """A network whose state is what it has put out: Jordan, "Serial order" (1986), ICS report 8604.
+    """A network whose state is what it has put out: Jordan (1986).
+
+    "Serial order: A parallel distributed processing approach", ICS report 8604, University of California, San Diego.
 
         h_t = tanh(W_ih x_t + W_hs s_t + b)
         y_t = W_ho h_t + b_o

@@ -1,8 +1,9 @@
-"""An LSTM and a GRU whose summed inputs are normalised: Ba, Kiros and Hinton (2016), arXiv:1607.06450.
+"""An LSTM and a GRU whose summed inputs are normalised: Ba, Kiros and Hinton (2016).
 
-The paper begins with gains of 1. There an untrained LSTM is chaotic: over a few hundred steps float32 and float64
-part, so no two machines agree. The cells here begin with 0.1, as Cooijmans et al. (2017), arXiv:1603.09025, advise
-for normalised recurrences.
+"Layer normalization", arXiv:1607.06450. The paper begins with gains of 1. There an untrained LSTM is chaotic: over a
+few hundred steps float32 and float64 part, so no two machines agree. The cells here begin with 0.1, as Cooijmans,
+Ballas, Laurent, Gulcehre and Courville (2017), "Recurrent batch normalization", ICLR, arXiv:1603.09025, do in
+normalised recurrences.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import torch
 from torch import nn
 from torch.nn.functional import linear
 
-from ...exporters.scanning import scan
-from .beginning import check, uniform, zeros
+from .cell import HiddenCell, MemoryCell
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from .cell import Step
 
 
 def _norm(size: int, gain: float, eps: float) -> nn.LayerNorm:
@@ -26,7 +28,11 @@ def _norm(size: int, gain: float, eps: float) -> nn.LayerNorm:
     return norm
 
 
-class LayerNormLSTM(nn.Module):
+def _plus(projected: Tensor, bias: Tensor | None) -> Tensor:
+    return projected if bias is None else projected + bias
+
+
+class LayerNormLSTM(MemoryCell):
     """LSTM with layer normalisation.
 
         (i, f, g, o) = LN(W_ih x_t) + LN(W_hh h_{t-1}) + b
@@ -63,32 +69,18 @@ class LayerNormLSTM(nn.Module):
         bias: bool = True,
         reverse: bool = False,
     ) -> None:
-        super().__init__()
-        self.hidden_size, self.reverse = hidden_size, reverse
-        self.weight_ih = uniform(4 * hidden_size, input_size, fan=hidden_size)
-        self.weight_hh = uniform(4 * hidden_size, hidden_size, fan=hidden_size)
-        self.bias = uniform(4 * hidden_size, fan=hidden_size) if bias else None
+        super().__init__(hidden_size, reverse=reverse)
+        self.draw(input_size, gates=4, bias=bias)
         self.norm_ih = _norm(4 * hidden_size, gain, eps)
         self.norm_hh = _norm(4 * hidden_size, gain, eps)
         self.norm_c = _norm(hidden_size, gain, eps)
 
-    def forward(
-        self, x: Tensor, state: tuple[Tensor, Tensor] | None = None, lengths: Tensor | None = None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Run over whole sequences.
+    def project(self, x: Tensor) -> Tensor:
+        """``LN(W_ih x_t) + b``, for all steps at once."""
+        return _plus(self.norm_ih(linear(x, self.weight_ih)), self.bias)
 
-        Args:
-            x: float32 ``(batch, time, features)``.
-            state: ``(h_0, c_0)``, each float32 ``(batch, hidden)``.
-            lengths: int64 ``(batch,)``.
-
-        Returns:
-            Every ``h_t``, float32 ``(batch, time, hidden)``, and ``(h_n, c_n)``.
-
-        Raises:
-            ShapeError: ``x`` has another shape.
-        """
-        check(x, self.weight_ih)
+    def make_step(self) -> Step:
+        """One step of the formula above."""
 
         def step(state: tuple[Tensor, Tensor], projected: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
             h, c = state
@@ -97,15 +89,10 @@ class LayerNormLSTM(nn.Module):
             h = torch.sigmoid(o) * torch.tanh(self.norm_c(c))
             return (h, c), h
 
-        projected = self.norm_ih(linear(x, self.weight_ih))
-        if self.bias is not None:
-            projected = projected + self.bias
-        begin = (zeros(x, self.hidden_size), zeros(x, self.hidden_size)) if state is None else tuple(state)
-        final, output = scan(step, begin, projected, reverse=self.reverse, lengths=lengths)
-        return output, final
+        return step
 
 
-class LayerNormGRU(nn.Module):
+class LayerNormGRU(HiddenCell):
     """GRU with layer normalisation.
 
         (r, z) = LN(W_rz x_t) + LN(R_rz h_{t-1}) + b_rz
@@ -143,31 +130,20 @@ class LayerNormGRU(nn.Module):
         bias: bool = True,
         reverse: bool = False,
     ) -> None:
-        super().__init__()
-        self.hidden_size, self.reverse = hidden_size, reverse
-        self.weight_ih = uniform(3 * hidden_size, input_size, fan=hidden_size)
-        self.weight_hh = uniform(3 * hidden_size, hidden_size, fan=hidden_size)
-        self.bias = uniform(3 * hidden_size, fan=hidden_size) if bias else None
+        super().__init__(hidden_size, reverse=reverse)
+        self.draw(input_size, gates=3, bias=bias)
         self.norm_ih = _norm(2 * hidden_size, gain, eps)
         self.norm_hh = _norm(2 * hidden_size, gain, eps)
         self.norm_in = _norm(hidden_size, gain, eps)
         self.norm_hn = _norm(hidden_size, gain, eps)
 
-    def forward(self, x: Tensor, state: Tensor | None = None, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Run over whole sequences.
+    def project(self, x: Tensor) -> Tensor:
+        """``LN(W_rz x_t) + b_rz`` and ``LN(W_n x_t) + b_n`` side by side, for all steps at once."""
+        gates, n = torch.split(linear(x, self.weight_ih), [2 * self.hidden_size, self.hidden_size], dim=-1)
+        return _plus(torch.cat((self.norm_ih(gates), self.norm_in(n)), dim=-1), self.bias)
 
-        Args:
-            x: float32 ``(batch, time, features)``.
-            state: ``h_0``, float32 ``(batch, hidden)``.
-            lengths: int64 ``(batch,)``.
-
-        Returns:
-            Every ``h_t``, float32 ``(batch, time, hidden)``, and the last, ``(batch, hidden)``.
-
-        Raises:
-            ShapeError: ``x`` has another shape.
-        """
-        check(x, self.weight_ih)
+    def make_step(self) -> Step:
+        """One step of the formula above."""
         parts = [2 * self.hidden_size, self.hidden_size]
 
         def step(h: Tensor, projected: Tensor) -> tuple[Tensor, Tensor]:
@@ -178,10 +154,4 @@ class LayerNormGRU(nn.Module):
             h = z * h + (1 - z) * n
             return h, h
 
-        gates, n = torch.split(linear(x, self.weight_ih), parts, dim=-1)
-        projected = torch.cat((self.norm_ih(gates), self.norm_in(n)), dim=-1)
-        if self.bias is not None:
-            projected = projected + self.bias
-        h_0 = zeros(x, self.hidden_size) if state is None else state
-        h_n, output = scan(step, h_0, projected, reverse=self.reverse, lengths=lengths)
-        return output, h_n
+        return step

@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
 from torch.nn.functional import linear
 
-from ...exporters.scanning import scan
-from .beginning import check, uniform, zeros
+from .cell import HiddenCell
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from .cell import Step
 
-class MinimalGatedUnit(nn.Module):
-    """Minimal gated unit (MGU): Zhou et al. (2016), arXiv:1603.09420.
+
+class MinimalGatedUnit(HiddenCell):
+    """Minimal gated unit (MGU): Zhou, Wu, Zhang and Zhou (2016).
+
+    "Minimal gated unit for recurrent neural networks", International Journal of Automation and Computing 13(3),
+    arXiv:1603.09420.
 
         f_t = sigmoid(W_f x_t + R_f h_{t-1} + b_f)
         n_t = tanh(W_n x_t + R_n (f_t * h_{t-1}) + b_n)
@@ -32,27 +35,11 @@ class MinimalGatedUnit(nn.Module):
     """
 
     def __init__(self, input_size: int, hidden_size: int, *, bias: bool = True, reverse: bool = False) -> None:
-        super().__init__()
-        self.hidden_size, self.reverse = hidden_size, reverse
-        self.weight_ih = uniform(2 * hidden_size, input_size, fan=hidden_size)
-        self.weight_hh = uniform(2 * hidden_size, hidden_size, fan=hidden_size)
-        self.bias = uniform(2 * hidden_size, fan=hidden_size) if bias else None
+        super().__init__(hidden_size, reverse=reverse)
+        self.draw(input_size, gates=2, bias=bias)
 
-    def forward(self, x: Tensor, state: Tensor | None = None, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Run over whole sequences.
-
-        Args:
-            x: float32 ``(batch, time, features)``.
-            state: ``h_0``, float32 ``(batch, hidden)``.
-            lengths: int64 ``(batch,)``.
-
-        Returns:
-            Every ``h_t``, float32 ``(batch, time, hidden)``, and the last, ``(batch, hidden)``.
-
-        Raises:
-            ShapeError: ``x`` has another shape.
-        """
-        check(x, self.weight_ih)
+    def make_step(self) -> Step:
+        """One step of the formula above."""
         weight_f, weight_n = self.weight_hh.chunk(2)
 
         def step(h: Tensor, projected: Tensor) -> tuple[Tensor, Tensor]:
@@ -62,6 +49,4 @@ class MinimalGatedUnit(nn.Module):
             h = (1 - f) * h + f * n
             return h, h
 
-        h_0 = zeros(x, self.hidden_size) if state is None else state
-        h_n, output = scan(step, h_0, linear(x, self.weight_ih, self.bias), reverse=self.reverse, lengths=lengths)
-        return output, h_n
+        return step

@@ -5,25 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
 from torch.nn.functional import linear
 
-from ...exporters.scanning import scan
-from .beginning import check, uniform, zeros
+from .cell import MemoryCell
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
+
+    from .cell import Step
 
 
-class MultiplicativeLSTM(nn.Module):
-    """Multiplicative LSTM (mLSTM): Krause et al. (2016), arXiv:1609.07959.
+class MultiplicativeLSTM(MemoryCell):
+    """Multiplicative LSTM (mLSTM): Krause, Lu, Murray and Renals (2016).
+
+    "Multiplicative LSTM for sequence modelling", arXiv:1609.07959.
 
         m_t = (W_mx x_t) * (W_mh h_{t-1})
         (i, f, g, o) = W_ih x_t + W_hh m_t + b
         c_t = sigmoid(f) * c_{t-1} + sigmoid(i) * tanh(g)
         h_t = sigmoid(o) * tanh(c_t)
 
-    An LSTM that sees ``m_t`` in the place of ``h_{t-1}``.
+    An LSTM that sees ``m_t`` in the place of ``h_{t-1}``; all else is as in torch's ``LSTM``.
 
     Attributes:
         weight_ih: float32 ``(4 hidden, features)``, gates ``i f g o``.
@@ -33,32 +35,20 @@ class MultiplicativeLSTM(nn.Module):
         bias: float32 ``(4 hidden,)``, or None.
     """
 
+    weight_mx: nn.Parameter
+    weight_mh: nn.Parameter
+
     def __init__(self, input_size: int, hidden_size: int, *, bias: bool = True, reverse: bool = False) -> None:
-        super().__init__()
-        self.hidden_size, self.reverse = hidden_size, reverse
-        self.weight_ih = uniform(4 * hidden_size, input_size, fan=hidden_size)
-        self.weight_hh = uniform(4 * hidden_size, hidden_size, fan=hidden_size)
-        self.weight_mx = uniform(hidden_size, input_size, fan=hidden_size)
-        self.weight_mh = uniform(hidden_size, hidden_size, fan=hidden_size)
-        self.bias = uniform(4 * hidden_size, fan=hidden_size) if bias else None
+        super().__init__(hidden_size, reverse=reverse)
+        others = {"weight_mx": (hidden_size, input_size), "weight_mh": (hidden_size, hidden_size)}
+        self.draw(input_size, gates=4, bias=bias, others=others)
 
-    def forward(
-        self, x: Tensor, state: tuple[Tensor, Tensor] | None = None, lengths: Tensor | None = None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Run over whole sequences.
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """``W_ih x_t + b`` and ``W_mx x_t``, for all steps at once."""
+        return linear(x, self.weight_ih, self.bias), linear(x, self.weight_mx)
 
-        Args:
-            x: float32 ``(batch, time, features)``.
-            state: ``(h_0, c_0)``, each float32 ``(batch, hidden)``.
-            lengths: int64 ``(batch,)``.
-
-        Returns:
-            Every ``h_t``, float32 ``(batch, time, hidden)``, and ``(h_n, c_n)``.
-
-        Raises:
-            ShapeError: ``x`` has another shape.
-        """
-        check(x, self.weight_ih)
+    def make_step(self) -> Step:
+        """One step of the formula above."""
 
         def step(
             state: tuple[Tensor, Tensor], projected: tuple[Tensor, Tensor]
@@ -70,7 +60,4 @@ class MultiplicativeLSTM(nn.Module):
             h = torch.sigmoid(o) * torch.tanh(c)
             return (h, c), h
 
-        begin = (zeros(x, self.hidden_size), zeros(x, self.hidden_size)) if state is None else tuple(state)
-        projected = (linear(x, self.weight_ih, self.bias), linear(x, self.weight_mx))
-        final, output = scan(step, begin, projected, reverse=self.reverse, lengths=lengths)
-        return output, final
+        return step

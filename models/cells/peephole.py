@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
 from torch.nn.functional import linear
 
-from ...exporters.scanning import scan
-from .beginning import check, uniform, zeros
+from .cell import MemoryCell
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
+
+    from .cell import Step
 
 
-class PeepholeLSTM(nn.Module):
-    """LSTM with peepholes: Gers and Schmidhuber (2000); Gers, Schraudolph and Schmidhuber (2002), JMLR 3.
+class PeepholeLSTM(MemoryCell):
+    """LSTM with peepholes: Gers and Schmidhuber (2000), Gers, Schraudolph and Schmidhuber (2002).
+
+    "Recurrent nets that time and count", IJCNN 2000; "Learning precise timing with LSTM recurrent networks", Journal
+    of Machine Learning Research 3.
 
         i_t = sigmoid(W_i x_t + R_i h_{t-1} + p_i * c_{t-1} + b_i)
         f_t = sigmoid(W_f x_t + R_f h_{t-1} + p_f * c_{t-1} + b_f)
@@ -35,31 +38,14 @@ class PeepholeLSTM(nn.Module):
         bias: float32 ``(4 hidden,)``, or None.
     """
 
+    weight_ch: nn.Parameter
+
     def __init__(self, input_size: int, hidden_size: int, *, bias: bool = True, reverse: bool = False) -> None:
-        super().__init__()
-        self.hidden_size, self.reverse = hidden_size, reverse
-        self.weight_ih = uniform(4 * hidden_size, input_size, fan=hidden_size)
-        self.weight_hh = uniform(4 * hidden_size, hidden_size, fan=hidden_size)
-        self.weight_ch = uniform(3, hidden_size, fan=hidden_size)
-        self.bias = uniform(4 * hidden_size, fan=hidden_size) if bias else None
+        super().__init__(hidden_size, reverse=reverse)
+        self.draw(input_size, gates=4, bias=bias, others={"weight_ch": (3, hidden_size)})
 
-    def forward(
-        self, x: Tensor, state: tuple[Tensor, Tensor] | None = None, lengths: Tensor | None = None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Run over whole sequences.
-
-        Args:
-            x: float32 ``(batch, time, features)``.
-            state: ``(h_0, c_0)``, each float32 ``(batch, hidden)``.
-            lengths: int64 ``(batch,)``.
-
-        Returns:
-            Every ``h_t``, float32 ``(batch, time, hidden)``, and ``(h_n, c_n)``.
-
-        Raises:
-            ShapeError: ``x`` has another shape.
-        """
-        check(x, self.weight_ih)
+    def make_step(self) -> Step:
+        """One step of the formula above."""
         see_i, see_f, see_o = self.weight_ch.unbind(0)
 
         def step(state: tuple[Tensor, Tensor], projected: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
@@ -69,6 +55,4 @@ class PeepholeLSTM(nn.Module):
             h = torch.sigmoid(o + see_o * c_t) * torch.tanh(c_t)
             return (h, c_t), h
 
-        begin = (zeros(x, self.hidden_size), zeros(x, self.hidden_size)) if state is None else tuple(state)
-        final, output = scan(step, begin, linear(x, self.weight_ih, self.bias), reverse=self.reverse, lengths=lengths)
-        return output, final
+        return step

@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
 from torch.nn.functional import linear
 
-from ...exporters.scanning import scan
-from .beginning import check, uniform, zeros
+from .cell import MemoryCell
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
+
+    from .cell import Step
 
 
-class ProjectedLSTM(nn.Module):
-    """LSTM with a recurrent projection (LSTMP): Sak, Senior and Beaufays (2014), arXiv:1402.1128.
+class ProjectedLSTM(MemoryCell):
+    """LSTM with a recurrent projection (LSTMP): Sak, Senior and Beaufays (2014).
+
+    "Long short-term memory based recurrent neural network architectures for large vocabulary speech recognition",
+    arXiv:1402.1128.
 
         (i, f, g, o) = W_ih x_t + W_hh h_{t-1} + b
         c_t = sigmoid(f) * c_{t-1} + sigmoid(i) * tanh(g)
@@ -31,33 +34,18 @@ class ProjectedLSTM(nn.Module):
         bias: float32 ``(4 hidden,)``, or None.
     """
 
+    weight_hr: nn.Parameter
+
     def __init__(
         self, input_size: int, hidden_size: int, projection_size: int, *, bias: bool = True, reverse: bool = False
     ) -> None:
-        super().__init__()
-        self.hidden_size, self.projection_size, self.reverse = hidden_size, projection_size, reverse
-        self.weight_ih = uniform(4 * hidden_size, input_size, fan=hidden_size)
-        self.weight_hh = uniform(4 * hidden_size, projection_size, fan=hidden_size)
-        self.weight_hr = uniform(projection_size, hidden_size, fan=hidden_size)
-        self.bias = uniform(4 * hidden_size, fan=hidden_size) if bias else None
+        super().__init__(hidden_size, reverse=reverse)
+        self.projection_size = projection_size
+        others = {"weight_hr": (projection_size, hidden_size)}
+        self.draw(input_size, gates=4, bias=bias, output_size=projection_size, others=others)
 
-    def forward(
-        self, x: Tensor, state: tuple[Tensor, Tensor] | None = None, lengths: Tensor | None = None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Run over whole sequences.
-
-        Args:
-            x: float32 ``(batch, time, features)``.
-            state: ``(h_0, c_0)``, float32 ``(batch, projection)`` and ``(batch, hidden)``.
-            lengths: int64 ``(batch,)``.
-
-        Returns:
-            Every ``h_t``, float32 ``(batch, time, projection)``, and ``(h_n, c_n)``.
-
-        Raises:
-            ShapeError: ``x`` has another shape.
-        """
-        check(x, self.weight_ih)
+    def make_step(self) -> Step:
+        """One step of the formula above."""
 
         def step(state: tuple[Tensor, Tensor], projected: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
             h, c = state
@@ -66,6 +54,4 @@ class ProjectedLSTM(nn.Module):
             h = linear(torch.sigmoid(o) * torch.tanh(c), self.weight_hr)
             return (h, c), h
 
-        begin = (zeros(x, self.projection_size), zeros(x, self.hidden_size)) if state is None else tuple(state)
-        final, output = scan(step, begin, linear(x, self.weight_ih, self.bias), reverse=self.reverse, lengths=lengths)
-        return output, final
+        return step

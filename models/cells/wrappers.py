@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 class Bidirectional(nn.Module):
-    """Two cells over one sequence, one from each end; Schuster and Paliwal (1997).
+    """Two cells over one sequence, one from each end: Schuster and Paliwal (1997).
+
+    "Bidirectional recurrent neural networks", IEEE Transactions on Signal Processing 45(11).
 
     Each row of the backward cell begins at its own last step, so it needs the lengths as much as the forward one.
 
