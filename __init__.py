@@ -18,7 +18,7 @@ from .errors import MissingExtraError, RnnxError
 if TYPE_CHECKING:
     from . import exporters
     from .bundle import Bundle
-    from .exporters import scan
+    from .exporters import scan, while_loop
     from .runtime import Session, State, Stream, load
     from .signature import Signature
 
@@ -36,6 +36,7 @@ __all__ = [
     "exporters",
     "load",
     "scan",
+    "while_loop",
 ]
 
 #: Where each public name lives. They are looked up on first use, so that a command starts fast.
@@ -48,6 +49,7 @@ _HOMES = {
     "exporters": "",
     "load": ".runtime",
     "scan": ".exporters",
+    "while_loop": ".exporters",
 }
 
 # Two distributions bring the module `onnxruntime` and destroy each other when both are installed, so neither is a

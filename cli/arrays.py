@@ -17,9 +17,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ..signature import Signature
+
 
 def read_inputs(declarations: Iterable[str]) -> dict[str, NDArray[Any]]:
-    """Arrays by input name from ``NAME=FILE.npy`` and ``FILE.npz`` declarations.
+    """Arrays by input name from ``NAME=FILE.npy``, ``FILE.npz`` and ``NAME=NUMBER`` declarations.
+
+    A number becomes a scalar int64 or float64; :func:`fitted` gives it the dtype that its input has.
 
     Raises:
         click.BadParameter: a declaration is of another form.
@@ -32,13 +36,41 @@ def read_inputs(declarations: Iterable[str]) -> dict[str, NDArray[Any]]:
             named: Mapping[str, NDArray[Any]] = {name: read_array(file)}
         elif declaration.endswith(".npz"):
             named = _read_named(declaration)
+        elif equals and name and (number := _number(file)) is not None:
+            named = {name: number}
         else:
-            raise click.BadParameter(f"'{declaration}' is neither NAME=FILE.npy nor FILE.npz.", param_hint="'--input'")
+            raise click.BadParameter(
+                f"'{declaration}' is neither NAME=FILE.npy nor FILE.npz nor NAME=NUMBER.", param_hint="'--input'"
+            )
         for one, array in named.items():
             if one in found:
                 raise InputError(f"input '{one}' is given twice, the second time by '{declaration}'. Give it once.")
             found[one] = array
     return found
+
+
+def fitted(arrays: Mapping[str, NDArray[Any]], signature: Signature) -> dict[str, NDArray[Any]]:
+    """The arrays, scalars with the dtype that the signature gives their input where that holds them exactly."""
+    dtypes = {spec.name: spec.dtype for spec in signature.inputs}
+    return {
+        name: array.astype(dtypes[name])
+        if array.ndim == 0 and name in dtypes and _holds(dtypes[name], float(array))
+        else array
+        for name, array in arrays.items()
+    }
+
+
+def _holds(dtype: str, number: float) -> bool:
+    return "float" in dtype or (number.is_integer() and "int" in dtype)
+
+
+def _number(text: str) -> NDArray[Any] | None:
+    for kind in (np.int64, np.float64):
+        try:
+            return np.array(kind(text))
+        except (ValueError, OverflowError):
+            continue
+    return None
 
 
 def read_lengths(text: str | None) -> list[int] | NDArray[Any] | None:

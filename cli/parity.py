@@ -31,6 +31,7 @@ def parity_table(report: ParityReport) -> str:
     worst = max(row.max_abs_diff for row in report.rows)
     missed = sum(line[-1] != "pass" for line in lines)
     undefined = f", {len(report.undefined)} refused by the source itself" if report.undefined else ""
+    undefined += f", {len(report.undecided)} not compared because rounding decides them" if report.undecided else ""
     verdict = "all pass" if not missed else f"{missed} MISS"
     return (
         f"{table(headers, lines)}\n"

@@ -16,8 +16,8 @@ from .table import table
     "inputs",
     multiple=True,
     required=True,
-    metavar="NAME=FILE.npy|FILE.npz",
-    help="An array for one input, or a file of arrays by name. Repeat it for each input.",
+    metavar="NAME=FILE.npy|FILE.npz|NAME=NUMBER",
+    help="An array for one input, a file of arrays by name, or a scalar. Repeat it for each input.",
 )
 @click.option("--lengths", metavar="FILE.npy|31,7", help="How much of the padded axis each row uses.")
 @click.option("--provider", default="auto", show_default=True, help="auto, cpu, cuda or tensorrt.")
@@ -38,11 +38,11 @@ def command(  # noqa: PLR0917  (click passes them by name)
 ) -> None:
     """Run BUNDLE on arrays from files, and write each output to NAME.npy in a folder."""
     from ..runtime.session import load
-    from .arrays import read_inputs, read_lengths, write_arrays
+    from .arrays import fitted, read_inputs, read_lengths, write_arrays
 
     arrays, sizes = read_inputs(inputs), read_lengths(lengths)
     with load(bundle, provider=provider, precision=precision, threads=threads) as session:
-        outputs = session.run(arrays, sizes)
+        outputs = session.run(fitted(arrays, session.signature), sizes)
         choice, variant = session.provider_report, session.variant.key
     files = write_arrays(output_dir, outputs)
     if as_json:

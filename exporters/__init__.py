@@ -1,6 +1,7 @@
 """PyTorch to bundle: capture, lowering, simplification and the proof. Needs the extra ``rnnx[export]``.
 
-Names are looked up on first use: training a model with :func:`scan` needs torch, and none of what exports it.
+Names are looked up on first use: training a model with :func:`scan` or :func:`while_loop`
+needs torch, and none of what exports it.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from ..errors import MissingExtraError
 if TYPE_CHECKING:
     from .checkpoint import load_checkpoint
     from .exporter import Exported, export, prove_bundle
+    from .looping import while_loop
     from .scanning import scan
     from .source import Source, load_source
 
-__all__ = ["Exported", "Source", "export", "load_checkpoint", "load_source", "prove_bundle", "scan"]
+__all__ = ["Exported", "Source", "export", "load_checkpoint", "load_source", "prove_bundle", "scan", "while_loop"]
 
 _HOMES = {
     "Exported": "exporter",
@@ -26,6 +28,7 @@ _HOMES = {
     "load_source": "source",
     "prove_bundle": "exporter",
     "scan": "scanning",
+    "while_loop": "looping",
 }
 
 

@@ -7,7 +7,7 @@ with torch's weights as they are. :func:`lower_recurrence` then turns each of th
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import onnx
 import onnx_ir as ir
@@ -15,17 +15,23 @@ import onnxscript
 import torch
 
 from ..errors import LoweringError
-from . import recurrence, scanning  # noqa: F401  (they register the operators)
+from . import looping, recurrence, scanning  # noqa: F401  (they register the operators)
 from .layers import lower_layer
 from .quiet import quiet
-from .scanning import BODIES
-from .scans import PREFIX, expand, sites
+from .sites import LoopSite, expand, sites
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .sites import Site
 
 DOMAIN = "rnnx"
 #: What torch.onnx writes by itself; other versions are made from it.
 NATIVE_OPSET = 18
-#: What a scan may carry, in ONNX's names.
+#: What a loop may carry, in ONNX's names.
 _TENSORS = ("float", "double", "float16", "int64", "int32", "int16", "int8", "uint8", "bool")
+#: Steps of a loop that only its condition ends.
+_ENDLESS = 2**63 - 1
 #: Two directions of ``w_ih, w_hh, b_ih, b_hh, w_hr``.
 _MAX_WEIGHTS = 10
 
@@ -43,13 +49,22 @@ def to_onnx(program: torch.export.ExportedProgram) -> ir.Model:
 
 
 def _translate(program: torch.export.ExportedProgram, main: ir.Graph | None) -> ir.Model:
-    """The program's graph, scans expanded, layers still as captured. ``main`` is the outermost graph, if not this."""
+    """The program's graph, loops expanded, layers still as captured. ``main`` is the outermost graph, if not this."""
     _register_schemas()
     calls = sites(program)
     for site in calls.values():
-        _register_scan(len(site.examples), len(BODIES[site.number].outputs))
+        _register_loop(site.kind)
     table = {
-        torch.ops.rnnx.scan.default: _scan,
+        torch.ops.rnnx.scan.default: lambda states, sequences, captured, number, *_settings: _loop(
+            calls[number], [*states, *sequences, *captured]
+        ),
+        torch.ops.rnnx.while_loop.default: lambda condition, limit, states, captured, number, _axis, sizes, _name: (
+            _shaped(
+                calls[number],
+                _loop(calls[number], [condition, *([] if limit is None else [limit]), *states, *captured]),
+                sizes,
+            )
+        ),
         torch.ops.rnnx.lstm.default: _lstm,
         torch.ops.rnnx.gru.default: _gru,
         torch.ops.rnnx.rnn.default: _rnn,
@@ -74,14 +89,14 @@ def _translate(program: torch.export.ExportedProgram, main: ir.Graph | None) -> 
     model = exported.model
     outermost = model.graph if main is None else main
     for node in tuple(model.graph):
-        if node.domain == DOMAIN and node.op_type.startswith(PREFIX):
+        if node.domain == DOMAIN and "body" in node.attributes:
             site = calls[node.attributes["body"].as_int()]
             expand(node, site, lambda inner: _translate(inner, outermost), outermost)
     return model
 
 
 def lower_recurrence(model: ir.Model) -> None:
-    """Replace every layer of the ``rnnx`` domain by ONNX operators, in the bodies of scans too.
+    """Replace every layer of the ``rnnx`` domain by ONNX operators, in the bodies of loops too.
 
     Raises:
         LoweringError: a layer's weights are not float32.
@@ -91,6 +106,12 @@ def lower_recurrence(model: ir.Model) -> None:
     for node in tuple(ir.traversal.RecursiveGraphIterator(model.graph)):
         if node.domain == DOMAIN:
             lower_layer(node, model.graph, made, taken)
+        elif node.op_type == "Loop" and node.inputs[0] is None:
+            # onnx's shape inference takes an omitted input for an omitted output of another node.
+            assert node.graph is not None
+            endless = ir.node("Constant", [], {"value_int": _ENDLESS}, name=f"{node.name}/endless")
+            node.graph.insert_before(node, endless)
+            node.replace_input_with(0, endless.outputs[0])
     model.graph.sort()
     model.opset_imports.pop(DOMAIN, None)
 
@@ -114,31 +135,48 @@ def _rnn(input: Any, lengths: Any, h_0: Any, weights: Any, *settings: Any) -> An
     return _opset().RNN(input, lengths, h_0, None, *weights, **_attributes(*settings))
 
 
-def _scan(
-    states: Any,  # noqa: ANN401
-    sequences: Any,  # noqa: ANN401
-    captured: Any,  # noqa: ANN401
-    number: int,
-    *_settings: Any,  # noqa: ANN401
-) -> Any:  # noqa: ANN401
-    inputs = [*states, *sequences, *captured]
-    name = f"{PREFIX}{len(inputs)}_{len(BODIES[number].outputs)}"
-    results = getattr(_opset(), name)(*inputs, body=number)
+def _loop(site: Site, inputs: list[Any]) -> Any:  # noqa: ANN401
+    results = getattr(_opset(), site.kind)(*inputs, body=site.number)
     # One output comes back by itself; the operator gives a list.
     return results if isinstance(results, tuple | list) else [results]
 
 
-def _register_scan(inputs: int, outputs: int) -> None:
-    """A schema for scans of so many tensors, each of any type: onnxscript cannot record variadic ones."""
-    name = f"{PREFIX}{inputs}_{outputs}"
-    if onnx.defs.has(name, DOMAIN):
+def _shaped(site: Site, results: Sequence[Any], sizes: Sequence[Any]) -> list[Any]:
+    """Stacked outputs of a loop with the sizes that they have even where there was no step.
+
+    ONNX Runtime then makes every axis empty whose size it does not know from the body alone.
+    """
+    assert isinstance(site, LoopSite)
+    op: Any = onnxscript.opset18
+    shaped, rest = list(results), list(sizes)
+    for number, rank in enumerate(site.ranks, site.states):
+        shape, rest = rest[:rank], rest[rank:]
+        if all(isinstance(size, int) for size in shape):
+            continue
+        # The number of steps stays as it is: nothing is missing where less than that is wanted.
+        shape.insert(min(site.time_axis, rank), 0)
+        parts = [
+            op.Constant(value_ints=[size]) if isinstance(size, int) else op.Reshape(size, op.Constant(value_ints=[1]))
+            for size in shape
+        ]
+        # A reshape would say it better, and be simplified away, for by the names of the axes it does nothing.
+        missing = op.Max(op.Sub(op.Concat(*parts, axis=0), op.Shape(results[number])), op.Constant(value_ints=[0]))
+        before = op.Constant(value_ints=[0] * (rank + 1))
+        shaped[number] = op.Pad(results[number], op.Concat(before, missing, axis=0))
+    return shaped
+
+
+def _register_loop(kind: str) -> None:
+    """A schema for loops of so many tensors, each of any type: onnxscript cannot record variadic ones."""
+    if onnx.defs.has(kind, DOMAIN):
         return
+    inputs, outputs = map(int, kind.split("_")[1:])
     parameter, types = onnx.defs.OpSchema.FormalParameter, [f"tensor({one})" for one in _TENSORS]
     names = [*(f"x{n}" for n in range(inputs)), *(f"y{n}" for n in range(outputs))]
     parameters = [parameter(one, f"T_{one}") for one in names]
     onnx.defs.register_schema(
         onnx.defs.OpSchema(
-            name,
+            kind,
             DOMAIN,
             1,
             inputs=parameters[:inputs],

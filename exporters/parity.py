@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,12 +80,14 @@ class ParityReport:
         tolerance: what floats were held to.
         rows: one for each output of each case that the source answers.
         undefined: cases that the source itself refuses, with its reason.
+        undecided: cases that were not compared because rounding decides the source's own answer.
     """
 
     variant: str
     tolerance: Tolerance
     rows: tuple[Row, ...]
     undefined: Mapping[str, str]
+    undecided: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -118,6 +120,7 @@ class ParityReport:
                 for row in self.rows
             ],
             "undefined": dict(self.undefined),
+            "undecided": dict(self.undecided),
         }
 
 
@@ -129,11 +132,13 @@ class Answers:
         cases: the cases that it answers.
         references: its outputs for each.
         undefined: the cases that it refuses, with its reason.
+        undecided: the cases in which rounding decides its answer; they are not among ``cases``.
     """
 
     cases: Sequence[Case]
     references: Sequence[Mapping[str, NDArray[Any]]]
     undefined: Mapping[str, str]
+    undecided: Mapping[str, str] = field(default_factory=dict)
 
 
 def source_runner(module: torch.nn.Module, signature: Signature) -> Runner:
@@ -183,11 +188,7 @@ def _ask_one(
 def without_loose(answers: Answers) -> Answers:
     """The answers without the cases in which no row fills the array."""
     kept = [i for i, case in enumerate(answers.cases) if case.lengths not in LOOSE]
-    return Answers(
-        cases=[answers.cases[i] for i in kept],
-        references=[answers.references[i] for i in kept],
-        undefined=answers.undefined,
-    )
+    return replace(answers, cases=[answers.cases[i] for i in kept], references=[answers.references[i] for i in kept])
 
 
 def judge(
@@ -230,7 +231,13 @@ def judge(
                 cut = common_region(reference[spec.name], result[spec.name], axes=spec.axes, measured=measured)
                 difference = compare(reference[spec.name], cut, tolerance=tolerance, scale=scale)
             rows.append(_row(case, spec.name, difference))
-    return ParityReport(variant=variant, tolerance=tolerance, rows=tuple(rows), undefined=answers.undefined)
+    return ParityReport(
+        variant=variant,
+        tolerance=tolerance,
+        rows=tuple(rows),
+        undefined=answers.undefined,
+        undecided=answers.undecided,
+    )
 
 
 def golden_cases(answers: Answers) -> list[GoldenCase]:

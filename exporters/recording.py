@@ -7,6 +7,7 @@ sizes of that tensor.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,8 @@ class Recorder(TorchFunctionMode):
         self._given = list(given)
         self.captured: list[Tensor] = []
         self._captured_slots: list[int] = []
+        self._symbols: set[str] = set()
+        self._measured: list[Tensor] = []
         for tensor in given:
             self._assign(tensor)
 
@@ -76,11 +79,13 @@ class Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         # A call that changes a tensor gives it a new slot, so its arguments are noted first. Other calls are noted
         # only if they make a tensor: asking for a shape makes nobody an input.
-        template = pytree.tree_map(self._template, (args, kwargs)) if _changes(func) else None
+        template = pytree.tree_map(self._template, (args, kwargs)) if changes(func) else None
         result = func(*args, **kwargs)
         leaves = pytree.tree_leaves(result)
         if template is None and any(isinstance(leaf, Tensor) for leaf in leaves):
             template = pytree.tree_map(self._template, (args, kwargs))
+        elif template is None:
+            self._measured += [one for one in pytree.tree_leaves(args) if isinstance(one, Tensor)]
         if template is not None:
             results = tuple(self._assign(leaf) if isinstance(leaf, Tensor) else None for leaf in leaves)
             self._calls.append(Call(function=func, args=template[0], kwargs=template[1], results=results))
@@ -89,6 +94,12 @@ class Recorder(TorchFunctionMode):
     def finish(self, outputs: Sequence[Tensor]) -> Body:
         """What was recorded, as a module from the given and captured tensors to these outputs."""
         slots = [self._slot(output) for output in outputs]
+        # A tensor of which only the size is used becomes an input where no other one has that size.
+        for tensor in self._measured:
+            sizes: Sequence[Any] = tensor.shape
+            symbols = {str(size.node.expr) for size in sizes if isinstance(size, torch.SymInt)}
+            if symbols & (self._symbols - self._sizes().keys()):
+                self._slot(tensor)
         return Body(
             calls=self._calls,
             inputs=[*range(len(self._given)), *self._captured_slots],
@@ -100,11 +111,12 @@ class Recorder(TorchFunctionMode):
         if isinstance(value, Tensor):
             return Slot(self._slot(value))
         if isinstance(value, torch.SymInt):
+            self._symbols.update(str(symbol) for symbol in value.node.expr.free_symbols)
             return Size(str(value.node.expr))
         if isinstance(value, torch.SymFloat):
             raise CaptureError(
-                f"the step of a scan uses {value.node.expr}, a number made from a size. Make it a tensor before the "
-                "scan, torch.full((), number), and use that."
+                f"the step of a loop uses {value.node.expr}, a number made from a size. Make it a tensor before it, "
+                "torch.full((), number), and use that."
             )
         if isinstance(value, slice):
             return slice(*(self._template(one) for one in (value.start, value.stop, value.step)))
@@ -155,7 +167,7 @@ class Body(nn.Module):
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Do again what was recorded."""
         # What is given stays as it is, even where recorded code works in place.
-        in_place = any(_changes(call.function) for call in self._calls)
+        in_place = any(changes(call.function) for call in self._calls)
         copies = [one.clone() for one in inputs] if in_place else inputs
         values: dict[int, Any] = dict(zip(self._inputs, copies, strict=True))
         sizes = {name: inputs[position].shape[axis] for name, (position, axis) in self._sizes.items()}
@@ -174,21 +186,29 @@ class Body(nn.Module):
         return tuple(values[slot] for slot in self.outputs)
 
 
+#: What torch's expressions over sizes call.
+_FUNCTIONS = {
+    "Min": lambda *sizes: functools.reduce(torch.sym_min, sizes),
+    "Max": lambda *sizes: functools.reduce(torch.sym_max, sizes),
+}
+
+
 def _is_placeholder(value: Any) -> bool:  # noqa: ANN401
     return isinstance(value, Slot | Size)
 
 
 def _evaluate(expression: str, sizes: Mapping[str, Any]) -> Any:  # noqa: ANN401
     try:
-        return eval(expression, {"__builtins__": {}}, dict(sizes))  # noqa: S307  (torch wrote it, over these names only)
+        # torch wrote it, over these names only.
+        return eval(expression, {"__builtins__": {}}, {**_FUNCTIONS, **sizes})  # noqa: S307
     except NameError as error:
         raise CaptureError(
-            f"the step of a scan uses the size {expression}, which none of its own tensors has. Read sizes from the "
+            f"the step of a loop uses the size {expression}, which none of its own tensors has. Read sizes from the "
             "state, the sequence or a tensor that the step uses."
         ) from error
 
 
-def _changes(func: Callable[..., Any]) -> bool:
+def changes(func: Callable[..., Any]) -> bool:
     """Whether this function changes a tensor rather than making one."""
     name = getattr(func, "__name__", "")
     return name == "__setitem__" or (name.endswith("_") and not name.endswith("__"))

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from ..errors import InputError
-from .recording import Body, Recorder
+from .bodies import BODIES, check_state, keep
+from .recording import Recorder
 from .standins import observing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .observed import Observed
-
-#: Bodies of scans that were captured, by the number that stands in the graph. Whoever captured keeps them alive.
-BODIES: WeakValueDictionary[int, Body] = WeakValueDictionary()
-_numbers = itertools.count()
 
 
 def scan(
@@ -80,7 +75,7 @@ def _loop(
     outputs = []
     for t in reversed(range(steps)) if reverse else range(steps):
         following, output = step(state, _at(sequence, time_axis, t), *constants)
-        _check_state(state, following)
+        check_state(state, following, "scan")
         state = following
         outputs.append(output)
     if reverse:
@@ -112,14 +107,11 @@ def _captured(
             pytree.tree_unflatten(first, pytree.tree_structure(sequence)),
             *constants,
         )
-    _check_state(state, following)
+    check_state(state, following, "scan")
     answered = [one for one in pytree.tree_leaves(output) if one is not None]
-    body = recorder.finish([*pytree.tree_leaves(following), *answered])
-    number = next(_numbers)
-    BODIES[number] = body
-    observed.bodies.append(body)
+    number = keep(recorder.finish([*pytree.tree_leaves(following), *answered]), observed)
     results = torch.ops.rnnx.scan.default(
-        pytree.tree_leaves(state), sequences, recorder.captured, number, time_axis, reverse, observed.scan_name()
+        pytree.tree_leaves(state), sequences, recorder.captured, number, time_axis, reverse, observed.loop_name("scan")
     )
     outputs = iter(results[len(initial) :])
     return (
@@ -192,7 +184,7 @@ def _masked(
 
     def masked(state: Any, x: tuple[Any, Tensor], *constants: Any) -> tuple[Any, Any]:  # noqa: ANN401
         following, output = step(state, x[0], *constants)
-        _check_state(state, following)
+        check_state(state, following, "scan")
         kept = pytree.tree_map(lambda new, old: torch.where(_like(x[1], new), new, old), following, state)
         return kept, pytree.tree_map(lambda one: one if one is None else _zero_unless(x[1], one), output)
 
@@ -225,18 +217,3 @@ def _number_of_steps(sequence: Any, time_axis: int) -> int:  # noqa: ANN401
                 f"scan was given sequences of {steps} and {one.shape[time_axis]} steps. Give all the same number."
             )
     return steps
-
-
-def _check_state(before: Any, after: Any) -> None:  # noqa: ANN401
-    """The state must come back as it went in, or no loop in a graph could carry it."""
-    old, new = pytree.tree_structure(before), pytree.tree_structure(after)
-    if old != new:
-        raise InputError(f"the step of a scan was given a state {old} and returned {new}. Return the same structure.")
-    for one, other in zip(pytree.tree_leaves(before), pytree.tree_leaves(after), strict=True):
-        if not isinstance(one, Tensor) or not isinstance(other, Tensor):
-            raise InputError(f"the state of a scan holds a {type(one).__name__}; it may hold tensors only.")
-        if one.dtype != other.dtype or tuple(one.shape) != tuple(other.shape):
-            raise InputError(
-                f"the step of a scan was given a state {one.dtype} {tuple(one.shape)} and returned {other.dtype} "
-                f"{tuple(other.shape)}. Return the same dtype and shape; begin with a state of the full batch."
-            )
