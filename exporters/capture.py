@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import itertools
 import re
 from contextlib import redirect_stderr
 from dataclasses import dataclass, replace
@@ -21,7 +22,8 @@ from torch.fx.experimental import _config as shape_config
 
 from ..errors import CaptureError, SignatureError
 from .arguments import bind, example_inputs
-from .frozen import cannot_capture, freezing, narrower, refuse_frozen
+from .frozen import cannot_capture, freezing, narrower, only_unequal, refuse_frozen
+from .loops.converting import converting
 from .observed import Observed
 from .quiet import quiet
 from .standins import capturing
@@ -29,8 +31,10 @@ from .standins import capturing
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ..signature import AxisRange, Signature
+    from ..signature import AxisRange, Signature, TensorSpec
 
+#: What is assumed of a size where torch wants an expression over it not to be 1.
+_LARGER = 4
 #: How torch writes a size that is not known: s27 where an input has it, u0 where data decides.
 _SYMBOL = re.compile(r"\b[suz]\d+\b")
 
@@ -45,9 +49,10 @@ class Captured:
         output_axes: one tuple of axes an output, sizes as numbers or expressions over axis names.
         needs_sorted_lengths: see :class:`Observed`.
         trimmed: see :class:`Observed`.
+        zeroed: see :class:`Observed`.
         example: sizes of the axes in the example that was traced.
         symbols: axis names, or expressions over them, by the symbols that the program's shapes are written in.
-        bodies: what the steps of scans do; the program names them by number, so they must live as long.
+        bodies: what the steps of loops do; the program names them by number, so they must live as long.
     """
 
     program: torch.export.ExportedProgram
@@ -55,6 +60,7 @@ class Captured:
     output_axes: tuple[tuple[int | str, ...], ...]
     needs_sorted_lengths: bool
     trimmed: bool
+    zeroed: tuple[str, ...]
     example: Mapping[str, int]
     symbols: Mapping[str, str]
     bodies: Sequence[nn.Module]
@@ -74,9 +80,10 @@ def capture(module: nn.Module, signature: Signature, *, example: Mapping[str, in
     """
     sizes, inputs = example_inputs(signature, example or {})
     kwargs = bind(signature, inputs)
-    run = Observed(module_names={id(one): name for name, one in module.named_modules()})
+    names = {id(one): name for name, one in module.named_modules()}
+    run = Observed(module_names=names, modules=tuple(module.modules()))
     _try_source(module, kwargs, sizes)
-    with capturing(run), freezing(run.freezes):
+    with capturing(run), converting(module), freezing(run.freezes):
         program, ranges = _export(module, signature, kwargs, sizes, run)
     symbols = _symbols(program, signature)
     return Captured(
@@ -85,6 +92,7 @@ def capture(module: nn.Module, signature: Signature, *, example: Mapping[str, in
         output_axes=_output_axes(program, symbols),
         needs_sorted_lengths=run.needs_sorted_lengths,
         trimmed=run.trimmed,
+        zeroed=tuple(run.zeroed),
         example=sizes,
         symbols=symbols,
         bodies=run.bodies,
@@ -116,12 +124,17 @@ def _export(
     torch.export assumes that a symbolic size is neither 0 nor 1. Where a model makes that assumption visible (a
     strided convolution whose answer may be one step long), torch rejects its own assumption as a constraint, and
     a second form of tracing that does without it (``backed_size_oblivious``) is tried; it comes second because it
-    misses other constraints, such as a divisor.
+    misses other constraints, such as a divisor. Where all that torch wants is that some size is not 1 (``target - 1``
+    of a target without its last token), a third form assumes sizes for which that is so. The declared range stays, and
+    that the graph is right in all of it is for the parity matrix to show.
     """
     ranges = {axis: signature.range(axis) for axis in signature.dynamic_axes}
-    for oblivious in (False, True):
+    larger: dict[str, int] = {}
+    for oblivious, assumed in ((False, {}), (True, {}), (False, larger)):
+        if assumed is larger and not larger:
+            break
         for _attempt in range(3):
-            dims = {axis: _dim(allowed) for axis, allowed in ranges.items()}
+            dims = {axis: _dim(allowed, assumed.get(axis, 0)) for axis, allowed in ranges.items()}
             shapes = bind(signature, {s.name: _dynamic_shape(s.axes, dims) for s in signature.inputs})
             run.begin()
             try:
@@ -136,6 +149,8 @@ def _export(
                 narrowed = narrower(error, ranges)
                 ranges.update(narrowed)
                 last = error
+                if not oblivious:
+                    larger.update({axis: min(_LARGER, sizes[axis]) for axis in only_unequal(error, ranges)})
                 if not narrowed:
                     break
             else:
@@ -144,13 +159,13 @@ def _export(
     raise cannot_capture(last, run.module_names) from last
 
 
-def _dim(allowed: AxisRange) -> Any:  # noqa: ANN401
+def _dim(allowed: AxisRange, assumed: int) -> Any:  # noqa: ANN401
     if allowed.multiple_of > 1:
         # torch writes a multiple as an expression over a dimension that has no other use.
         step = allowed.multiple_of
         largest = None if allowed.maximum is None else allowed.maximum // step
         return step * Dim(f"_{allowed.name}", min=max(-(-allowed.minimum // step), 1), max=largest)
-    return Dim(allowed.name, min=allowed.minimum, max=allowed.maximum)
+    return Dim(allowed.name, min=max(allowed.minimum, assumed), max=allowed.maximum)
 
 
 def _dynamic_shape(axes: tuple[int | str, ...], dims: Mapping[str, Any]) -> list[Any]:
@@ -161,13 +176,37 @@ def _symbols(program: torch.export.ExportedProgram, signature: Signature) -> dic
     """Axis names by torch's own symbols (``s27`` → ``time``)."""
     placeholders = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
     symbols: dict[str, str] = {}
-    for spec, name in zip(signature.inputs, program_inputs(program, signature), strict=True):
+    named = list(zip(signature.inputs, program_inputs(program, signature), strict=True))
+    for spec, name in named:
         for axis, size in zip(spec.axes, placeholders[name].meta["val"].shape, strict=True):
             if isinstance(axis, str) and isinstance(size, torch.SymInt):
                 # An axis that must be a multiple is written `4*s27`, and the graph uses s27 itself.
                 factor, symbol = size.node.expr.as_coeff_Mul()
                 symbols.setdefault(str(symbol), axis if factor == 1 else f"({axis}//{factor})")
-    return symbols
+    return symbols | _decided_by_data(program, signature, {one: spec for spec, one in named})
+
+
+def _decided_by_data(
+    program: torch.export.ExportedProgram, signature: Signature, inputs: Mapping[str, TensorSpec]
+) -> dict[str, str]:
+    """Names for sizes that only data decides: ``steps`` of a loop, and inputs that are sizes themselves."""
+    named: dict[str, str] = {}
+    taken = {*signature.dynamic_axes}
+    for node in program.graph.nodes:
+        if node.target is torch.ops.rnnx.while_loop.default:
+            _, _, states, _, _, axis, _, _ = node.args
+            sizes = [one.shape[axis] for one in node.meta["val"][len(states) :] if one.dim() > axis]
+            wanted = "steps"
+        elif node.target is torch.ops.aten.item.default and node.args[0].name in inputs:
+            sizes, wanted = [node.meta["val"]], inputs[node.args[0].name].name
+        else:
+            continue
+        for symbol in (str(size.node.expr) for size in sizes if isinstance(size, torch.SymInt)):
+            if symbol not in named:
+                choices = itertools.chain([wanted], (f"{wanted}{number}" for number in itertools.count(2)))
+                named[symbol] = next(name for name in choices if name not in taken)
+                taken.add(named[symbol])
+    return named
 
 
 def program_inputs(program: torch.export.ExportedProgram, signature: Signature) -> list[str]:

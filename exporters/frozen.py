@@ -69,6 +69,15 @@ def narrower(error: Exception, ranges: Mapping[str, AxisRange]) -> dict[str, Axi
     return {axis: allowed for axis, allowed in narrowed.items() if allowed not in {None, ranges[axis]}}
 
 
+def only_unequal(error: Exception, ranges: Mapping[str, AxisRange]) -> list[str]:
+    """The axes of which torch wants only that an expression over them is not some number; none where it wants more."""
+    violated = re.findall(r"Not all values of (\w+) = .* satisfy the generated guard (.*)\.$", str(error), re.MULTILINE)
+    named = re.search(r"Constraints violated \(([^)]*)\)", str(error))
+    wanted = {axis for axis, guard in violated if re.search(r"!= \d+$", guard) and axis in ranges}
+    everything = set() if named is None else {one.strip() for one in named[1].split(",")}
+    return sorted(wanted) if wanted == everything else []
+
+
 def refuse_frozen(
     error: Exception,
     freezes: list[Freeze],
@@ -96,11 +105,29 @@ def refuse_frozen(
 def cannot_capture(error: Exception, module_names: Mapping[int, str]) -> CaptureError:
     """The error for a model that torch cannot trace."""
     place = _error_place(error, module_names)
+    if "frames.Frames'>" in str(error):
+        return CaptureError(
+            f"the model cannot be captured{place}: it returns the list of a loop over time, whose length is not known. "
+            "Return torch.stack(outputs, dim=1)."
+        )
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return CaptureError(
         f"the model cannot be captured{place}: {type(error).__name__}: {' '.join(lines[:3])[:500]}. Its Python code "
         "must not depend on the values of its inputs, and may use only tensor operations on dynamic axes."
+        f"{_ending(place)}"
     )
+
+
+def _ending(place: str) -> str:
+    """What to write for a loop whose end depends on data."""
+    if re.search(r"`while\b", place):
+        return " A loop whose end depends on data is final, outputs = rnnx.while_loop(condition, step, state)."
+    if re.search(r"`for\b.*\brange\(", place):
+        return (
+            " Go over the whole axis, and let a row stay as it is past its length: state, outputs = rnnx.scan(step, "
+            "state, sequence, lengths=lengths)."
+        )
+    return ""
 
 
 def _narrow(axis: str, allowed: AxisRange, message: str) -> AxisRange | None:
@@ -153,14 +180,26 @@ def _frozen_message(axis: str, size: int, culprit: Freeze | None, module_names: 
 
 
 def user_place(frame: FrameType | None) -> dict[str, Any] | None:
-    """The innermost frame that is neither torch's nor ours."""
+    """The innermost frame that is neither torch's nor ours, and the module whose forward it works for."""
+    place: dict[str, Any] | None = None
     while frame is not None:
         file = frame.f_code.co_filename
         if not file.startswith((_TORCH, _HERE, "<")) and "/sympy/" not in file:
             owner = _module_of(frame)
-            return {"file": file, "line": frame.f_lineno, "module_id": 0 if owner is None else id(owner)}
+            place = place or {"file": file, "line": frame.f_lineno, "module_id": 0}
+            # A function of no module, such as the step of a loop, belongs to the module that runs.
+            if owner is not None:
+                return place | {"module_id": id(owner)}
         frame = frame.f_back
-    return None
+    return place
+
+
+def here() -> str:
+    """`` (model.py:12: `...`)`` for the line of the user's that runs now; empty where there is none."""
+    place = user_place(sys._getframe(1))
+    if place is None:
+        return ""
+    return f" ({place['file']}:{place['line']}: `{linecache.getline(place['file'], place['line']).strip()}`)"
 
 
 def _module_of(frame: FrameType) -> nn.Module | None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from .frozen import user_place
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor, nn
 
     from .frozen import Freeze
+    from .loops.sequences import Sequences
 
 
 @dataclass(kw_only=True, slots=True)
@@ -25,7 +27,10 @@ class Observed:
         needs_sorted_lengths: the source packs with ``enforce_sorted=True``.
         trimmed: the source unpacks without ``total_length``, so its answer is ``max(lengths)`` steps long.
         freezes: where Python asked for a symbolic size as a plain number.
-        bodies: what the steps of scans do.
+        bodies: what the steps of loops do.
+        modules: all modules of the source.
+        loops: Python loops that are being converted now, the outermost first.
+        zeroed: names that are None before a Python loop and start from zeros in its scan, with the loop's place.
     """
 
     module_names: Mapping[int, str]
@@ -33,28 +38,42 @@ class Observed:
     trimmed: bool = False
     freezes: list[Freeze] = field(default_factory=list)
     bodies: list[nn.Module] = field(default_factory=list)
+    modules: Sequence[nn.Module] = ()
+    loops: list[Sequences] = field(default_factory=list)
+    zeroed: dict[str, None] = field(default_factory=dict)
     _zero_padded: dict[int, Tensor] = field(default_factory=dict)
-    _scan_names: list[str] = field(default_factory=list)
+    _loop_names: list[str] = field(default_factory=list)
 
     def name(self, module: nn.Module, layer: int | None = None) -> str:
         """``encoder.lstm.l0``: the module's name in the source, and which of its layers."""
         name = self.module_names.get(id(module)) or type(module).__name__.lower()
         return name if layer is None else f"{name}.l{layer}"
 
-    def scan_name(self) -> str:
-        """``encoder.cell.scan``: after the module whose code calls ``scan`` now."""
+    def loop_name(self, kind: str) -> str:
+        """``encoder.cell.scan``: after the module whose code calls ``scan`` or ``while_loop`` now."""
         place = user_place(sys._getframe(1))
         module = self.module_names.get(place["module_id"], "") if place is not None else ""
-        name = f"{module}.scan" if module else "scan"
-        self._scan_names.append(name)
-        count = self._scan_names.count(name)
+        name = f"{module}.{kind}" if module else kind
+        self._loop_names.append(name)
+        count = self._loop_names.count(name)
         return name if count == 1 else f"{name}.call{count}"
+
+    def running_module(self) -> str:
+        """The name of the module whose code runs now; empty for the model itself."""
+        place = user_place(sys._getframe(1))
+        return "" if place is None else self.module_names.get(place["module_id"], "")
+
+    def note_zeros(self, name: str, file: str, line: int) -> None:
+        """Note that a state that is None before a Python loop starts from zeros in its scan."""
+        self.zeroed[f"'{name}' in the loop at {PurePath(file).name}:{line}"] = None
 
     def begin(self) -> None:
         """Forget what an earlier attempt to trace the model left."""
         self.freezes.clear()
         self.bodies.clear()
-        self._scan_names.clear()
+        self.loops.clear()
+        self.zeroed.clear()
+        self._loop_names.clear()
         self._zero_padded.clear()
 
     def packs(self, *, sorted_lengths: bool) -> None:

@@ -75,6 +75,7 @@ def _capture(job: Job) -> Job:
     ]
     if captured.trimmed:
         notes.append(TRIMMED_NOTE)
+    notes += [f"{name} is None before its first step; it starts from zeros here." for name in captured.zeroed]
     if captured.needs_sorted_lengths:
         notes.append("The source wants lengths in descending order; this model takes any order.")
     signature = replace(captured.signature, outputs=outputs)

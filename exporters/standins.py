@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from . import packed, recurrence
+from . import packed, pooling, recurrence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,16 +23,17 @@ if TYPE_CHECKING:
     from .observed import Observed
 
 _active: contextvars.ContextVar[Observed | None] = contextvars.ContextVar("rnnx_capture", default=None)
-_patching = threading.RLock()
+#: Held by whoever has replaced the code of functions that other threads may call.
+PATCHING = threading.RLock()
 
 
 @contextmanager
 def capturing(run: Observed) -> Iterator[None]:
     """Within this block, and in this thread, torch's recurrent modules and packing answer in our own way."""
-    with _patching, ExitStack() as stack:
+    with PATCHING, ExitStack() as stack:
         token = _active.set(run)
         stack.callback(_active.reset, token)
-        for torch_class, forward in recurrence.FORWARDS.items():
+        for torch_class, forward in (recurrence.FORWARDS | pooling.FORWARDS).items():
             stack.callback(setattr, torch_class, "forward", torch_class.forward)
             torch_class.forward = _forward(torch_class.forward, forward)
         for function, stand_in in packed.FUNCTIONS.items():

@@ -52,44 +52,20 @@ class AloneOtherwise(Recurrent):
         return y
 
 
-class RangeLoop(Recurrent):
+class NumberLoop(Recurrent):
+    """A loop over a size that Python has made a number of. Those that it has not are for test_loops.py."""
+
     def forward(self, x):
         h, frames = x.new_zeros(x.shape[0], 4), []
-        for t in range(x.shape[1]):  # here: RangeLoop
+        for t in range(x.shape[1].__index__()):  # here: NumberLoop
             h = self.cell(x[:, t], h)
             frames.append(h)
         return torch.stack(frames, 1)
 
 
-class UnbindLoop(Recurrent):
+class NumberComprehension(Recurrent):
     def forward(self, x):
-        h, frames = x.new_zeros(x.shape[0], 4), []
-        for frame in x.unbind(1):  # here: UnbindLoop
-            h = self.cell(frame, h)
-            frames.append(h)
-        return torch.stack(frames, 1)
-
-
-class TensorLoop(Recurrent):
-    def forward(self, x):
-        h, frames = x.new_zeros(x.shape[0], 4), []
-        for frame in x.transpose(0, 1):  # here: TensorLoop
-            h = self.cell(frame, h)
-            frames.append(h)
-        return torch.stack(frames, 1)
-
-
-class LengthLoop(Recurrent):
-    def forward(self, x):
-        h = x.new_zeros(x.shape[0], 4)
-        for t in range(len(x[0])):  # here: LengthLoop
-            h = self.cell(x[:, t], h)
-        return h
-
-
-class Comprehension(Recurrent):
-    def forward(self, x):
-        return torch.stack([self.cell(frame) for frame in x.unbind(1)], 1)  # here: Comprehension
+        return torch.stack([self.cell(x[:, t]) for t in range(x.shape[1].__index__())], 1)  # here: NumberComprehension
 
 
 class Nested(nn.Module):
@@ -266,7 +242,7 @@ def test_what_stands_there_is_kept(standing, tmp_path, monkeypatch):
     refused(BundleExistsError, exists, AloneOtherwise(), tmp_path, out=standing)
     # A miss, a model that cannot be captured, and an error in the middle of writing.
     refused(ParityError, "no bundle was written", AloneOtherwise(), tmp_path, out=standing, overwrite=True)
-    refused(CaptureError, "loops over the axis", RangeLoop(), tmp_path, out=standing, overwrite=True)
+    refused(CaptureError, "loops over the axis", NumberLoop(), tmp_path, out=standing, overwrite=True)
     assert content() == before
     Bundle.open(standing).check()
     export(Recurrent().gru, inputs={"input": X["x"]}, out=standing, overwrite=True)
@@ -339,15 +315,10 @@ def test_inputs_that_the_model_does_not_take(tmp_path, declaration, reason):
 @pytest.mark.parametrize(
     ("model", "kind", "whose"),
     [
-        (RangeLoop, RangeLoop, "the model"),
-        (UnbindLoop, UnbindLoop, "the model"),
-        (TensorLoop, TensorLoop, "the model"),
-        (LengthLoop, LengthLoop, "the model"),
-        (Comprehension, Comprehension, "the model"),
-        (lambda: Nested(RangeLoop()), RangeLoop, "module 'encoder'"),
-        (lambda: Nested(UnbindLoop()), UnbindLoop, "module 'encoder'"),
-        (lambda: Nested(TensorLoop()), TensorLoop, "module 'encoder'"),
-        (lambda: Deeper(Nested(RangeLoop())), RangeLoop, "module 'stack.1.encoder'"),
+        (NumberLoop, NumberLoop, "the model"),
+        (NumberComprehension, NumberComprehension, "the model"),
+        (lambda: Nested(NumberLoop()), NumberLoop, "module 'encoder'"),
+        (lambda: Deeper(Nested(NumberLoop())), NumberLoop, "module 'stack.1.encoder'"),
     ],
 )
 def test_a_python_loop_over_time(tmp_path, model, kind, whose):
