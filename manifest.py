@@ -25,6 +25,11 @@ GOLDEN = "golden.npz"
 PARITY = "parity.json"
 STATES = "states.npz"
 
+#: Inputs of a streaming graph that say where in the stream a run stands, int64 ``(batch,)``, the same in every row. The
+#: first is a state, which is 1 from the second run on; the second is 1 in the last run and has no output.
+BEGUN = "stream.begun"
+ENDING = "stream.ending"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tolerance:
@@ -40,6 +45,67 @@ class Tolerance:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Chunks:
+    """How many frames the runs of a stream take, where that is not any number.
+
+    A graph that skips frames (a stride) takes multiples of some number, and one that looks ahead takes more in its
+    first run. :meth:`rnnx.Session.step` takes any number all the same: it lets frames wait.
+
+    Attributes:
+        axis: name of the axis that is cut into chunks.
+        multiple: every run but the first and the last takes a multiple of this many frames.
+        first: the fewest frames of a first run; more by multiples of ``multiple``.
+        keep: frames that are held back until the stream ends, because the last run must not be shorter.
+        last: the fewest frames of a last run after others; fewer give nothing more.
+        least: the fewest frames of a whole stream, which is then one run; fewer give nothing.
+    """
+
+    axis: str
+    multiple: int = 1
+    first: int = 1
+    keep: int = 0
+    last: int = 1
+    least: int = 1
+
+    @property
+    def delay(self) -> int:
+        """How many frames after a frame must have come before the answer for it is given."""
+        return self.first - self.multiple + self.keep
+
+    def __str__(self) -> str:
+        """For people: what must have come before an answer is given."""
+        parts = [f"an answer for frame t needs frame t+{self.delay}"] if self.delay else []
+        parts += [f"frames are taken {self.multiple} at a time"] if self.multiple > 1 else []
+        return "; ".join(parts) or "answers come with their frames, and the last ones when the stream ends"
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able dict, as the manifest holds it."""
+        return {
+            "axis": self.axis,
+            "multiple": self.multiple,
+            "first": self.first,
+            "keep": self.keep,
+            "last": self.last,
+            "least": self.least,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Chunks:
+        """The chunks that :meth:`to_json` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: ``data`` is not such a dict, or no stream can be run so.
+        """
+        numbers = {name: int(data[name]) for name in ("multiple", "first", "keep", "last", "least")}
+        if (
+            min(numbers["multiple"], numbers["first"], numbers["least"]) < 1
+            or min(numbers["keep"], numbers["last"]) < 0
+        ):
+            raise ValueError(f"chunks of {numbers} frames cannot be run")
+        return cls(axis=str(data["axis"]), **numbers)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Variant:
     """One ONNX file of a bundle.
 
@@ -52,6 +118,7 @@ class Variant:
         operators: how many nodes of each operator the graph has, subgraphs included.
         data_files: files of external weights, beside ``file``.
         signature: its face where that is not the bundle's own: a streaming variant has states and no lengths.
+        chunks: how many frames the runs of a stream take; None where that is any number.
     """
 
     precision: str
@@ -62,6 +129,7 @@ class Variant:
     operators: Mapping[str, int]
     data_files: tuple[str, ...] = ()
     signature: Signature | None = None
+    chunks: Chunks | None = None
 
     @property
     def key(self) -> str:
@@ -120,6 +188,7 @@ class Manifest:
                     "operators": dict(sorted(one.operators.items())),
                     "data_files": list(one.data_files),
                     "signature": None if one.signature is None else one.signature.to_json(),
+                    "chunks": None if one.chunks is None else one.chunks.to_json(),
                 }
                 for one in self.variants
             ],
@@ -152,6 +221,7 @@ class Manifest:
                     operators={str(key): int(count) for key, count in one["operators"].items()},
                     data_files=tuple(_safe(path) for path in one["data_files"]),
                     signature=None if one["signature"] is None else Signature.from_json(one["signature"]),
+                    chunks=None if one["chunks"] is None else Chunks.from_json(one["chunks"]),
                 )
                 for one in data["variants"]
             ),

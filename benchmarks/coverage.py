@@ -1,4 +1,4 @@
-"""Every recurrent option and every cell of the zoo against PyTorch: a table of differences and operators.
+"""Every recurrent option, every cell, loop and decoder against PyTorch: a table of differences and operators.
 
 Run ``python -m rnnx.benchmarks.coverage > benchmarks/notes/coverage.md``. An option that fails stops the run.
 """
@@ -14,6 +14,9 @@ import click
 from ..exporters import Exported, export
 from .cell_cases import cell_cases
 from .layer_cases import LayerCase, layer_cases, seeded
+from .loop_cases import loop_cases
+from .seq2seq_cases import seq2seq_cases
+from .stream_cases import stream_cases
 
 
 @click.command()
@@ -22,7 +25,7 @@ def main(only: str) -> None:
     """Export every case and print a Markdown table."""
     click.echo("| model | cases | max_abs_diff | in chunks | operators |\n| --- | ---: | ---: | ---: | --- |")
     with tempfile.TemporaryDirectory() as folder:
-        for case in (*layer_cases(), *cell_cases()):
+        for case in (*layer_cases(), *cell_cases(), *loop_cases(), *seq2seq_cases(), *stream_cases()):
             if only in case.name:
                 exported = export_case(case, Path(folder) / "case.rnnx")
                 click.echo(_line(case, exported))
@@ -31,7 +34,15 @@ def main(only: str) -> None:
 
 def export_case(case: LayerCase, out: Path) -> Exported:
     """Export one case, replacing what stands at ``out``."""
-    return export(seeded(case), inputs=case.inputs, lengths=case.lengths, states=case.states, out=out, overwrite=True)
+    return export(
+        seeded(case),
+        inputs=case.inputs,
+        lengths=case.lengths,
+        states=case.states,
+        example=case.example,
+        out=out,
+        overwrite=True,
+    )
 
 
 def _line(case: LayerCase, exported: Exported) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -48,6 +48,7 @@ class LayerCase:
         inputs: declarations of its inputs.
         lengths: the input that holds lengths, or None.
         states: declarations of its states.
+        example: sizes for the example that is traced, where it does not take the default ones.
     """
 
     name: str
@@ -56,6 +57,7 @@ class LayerCase:
     inputs: tuple[str, ...] = _BATCH_FIRST
     lengths: str | None = None
     states: tuple[str, ...] = ()
+    example: Mapping[str, int] = field(default_factory=dict)
 
 
 def layer_cases() -> list[LayerCase]:

@@ -55,9 +55,12 @@ def _text(bundle: Bundle) -> str:
 
 
 def _face(manifest: Manifest) -> str:
-    faces = [("signature", manifest.signature)]
-    faces += [(f"signature of {one.key}", one.signature) for one in manifest.variants if one.signature is not None]
-    return "\n\n".join(_signature(title, face) for title, face in faces)
+    faces = [_signature("signature", manifest.signature)]
+    for one in manifest.variants:
+        if one.signature is not None:
+            chunks = f"\n{one.chunks}" if one.chunks is not None else ""
+            faces.append(_signature(f"signature of {one.key}", one.signature) + chunks)
+    return "\n\n".join(faces)
 
 
 def _signature(title: str, signature: Signature) -> str:

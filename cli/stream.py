@@ -33,12 +33,13 @@ def command(model: str, out: str, time: str, *, force: bool, as_json: bool) -> N
 
 def _text(streamed: Streamed) -> str:
     rows = [
-        (streamed.signature.input(state.name), state.output, state.initial, state.meaning)
+        (streamed.signature.input(state.name), state.output or "-", state.initial, state.meaning)
         for state in streamed.signature.states
     ]
+    chunks = f"\n{streamed.chunks}" if streamed.chunks is not None else ""
     beside = f" and {streamed.states_file}" if streamed.states_file else ""
     return (
-        f"{parity_table(streamed.parity)}\n\n{table(('state', 'given as', 'starts at', 'meaning'), rows)}\n"
+        f"{parity_table(streamed.parity)}\n\n{table(('state', 'given as', 'starts at', 'meaning'), rows)}{chunks}\n"
         f"wrote {streamed.file}{beside}"
     )
 
@@ -48,5 +49,6 @@ def _json(streamed: Streamed) -> dict[str, object]:
         "file": str(streamed.file),
         "states_file": str(streamed.states_file) if streamed.states_file else None,
         "signature": streamed.signature.to_json(),
+        "chunks": None if streamed.chunks is None else streamed.chunks.to_json(),
         "parity": streamed.parity.to_json(),
     }

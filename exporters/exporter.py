@@ -23,6 +23,8 @@ from .parity import FP32, ask, golden_cases, judge, source_runner, without_loose
 from .passes.opset import DEFAULT_OPSET, check_opset
 from .passes.simplify import LIMIT_BYTES, weight_bytes
 from .pipeline import TRIMMED_NOTE, Job, build_graph
+from .rounding import without_undecided
+from .rows import row_axis
 from .streaming import FILE as STREAMING_FILE
 from .streaming import make_streaming, prove_streaming
 
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from ..signature import Axis
     from .parity import Answers, ParityReport
 
 #: Weights beyond this many bytes go to a file of their own beside the graph.
@@ -176,7 +177,7 @@ def declare(
     for one in [lengths] if isinstance(lengths, str) else lengths or ():
         measured.append(parse_lengths(one, specs))
         if all(spec.name != measured[-1].name for spec in specs):
-            rows = _row_axis(specs, measured[-1].axis)
+            rows = row_axis(specs, measured[-1].axis) or BATCH
             specs.append(TensorSpec(name=measured[-1].name, dtype="int64", axes=(rows,), argument=measured[-1].name))
     signature = Signature(
         inputs=tuple(specs),
@@ -310,12 +311,15 @@ def _prove_streaming(job: Job, folder: Path, manifest: Manifest, answers: Answer
     if not report.passed:
         what = report.misses[0].told if report.misses else "no case of whole rows is there to compare"
         raise StreamingError(f"chunks do not give the whole run's answer: {what}.")
+    if made.variant.chunks is not None:
+        both = replace(both, notes=(*both.notes, f"Streaming: {made.variant.chunks}."))
     return both, report
 
 
 def _ask(module: nn.Module, signature: Signature, *, traced: Mapping[str, int], descending: bool) -> Answers:
     cases = build_matrix(signature, traced=traced, descending=descending)
-    return ask(source_runner(module, signature), cases)
+    source = source_runner(module, signature)
+    return without_undecided(ask(source, cases), source, module, signature)
 
 
 def _explain(job: Job, report: ParityReport, answers: Answers) -> str:
@@ -335,6 +339,8 @@ def _explain(job: Job, report: ParityReport, answers: Answers) -> str:
     assert job.graph is not None
     if all(spec.name in case.inputs for spec in job.signature.inputs) and weight_bytes(job.graph) < LIMIT_BYTES // 2:
         where = " " + first_difference(job.module, job.signature, job.graph, case.inputs, report.tolerance)
+    for name in job.captured.zeroed if job.captured is not None else ():
+        where += f" What is None at first starts from zeros here ({name}): if its first step does otherwise, begin so."
     missed = len({row.case for row in report.misses})
     total = len({row.case for row in report.rows})
     return (
@@ -368,12 +374,6 @@ def _specs(declarations: Mapping[str, str] | Sequence[str]) -> list[TensorSpec]:
     if hasattr(declarations, "items"):
         declarations = [f"{key}: {value}" for key, value in declarations.items()]
     return [parse_tensor(one) for one in declarations]
-
-
-def _row_axis(specs: Sequence[TensorSpec], measured: str) -> Axis:
-    """The axis over which there is one length each: ``batch``, or what stands in its place beside ``measured``."""
-    beside = next((spec.axes for spec in specs if measured in spec.axes), ())
-    return BATCH if BATCH in beside else next((axis for axis in beside if axis != measured), BATCH)
 
 
 def _range(axis: str, minimum: int, maximum: int | None) -> AxisRange:

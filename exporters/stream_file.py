@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,12 +18,16 @@ from ..runtime.session import load
 from ..signature import DTYPES, TIME, AxisRange, Signature, TensorSpec
 from .matrix import build_matrix
 from .parity import FP32, ParityReport, ask
+from .passes.simplify import SimplifyPass
 from .streaming import make_streaming, prove_streaming
 
 if TYPE_CHECKING:
     import os
 
+    from ..manifest import Chunks
+    from .matrix import Case
     from .parity import Answers
+    from .streaming import Streaming
 
 _OFFLINE = "offline.onnx"
 
@@ -37,12 +41,14 @@ class Streamed:
         states_file: learned initial values by state name, or None where all start from zeros.
         signature: its face, states among it.
         parity: the given graph against the streaming one, over chunks.
+        chunks: how many frames the runs of a stream take, or None for any number; the graph's metadata say it too.
     """
 
     file: Path
     states_file: Path | None
     signature: Signature
     parity: ParityReport
+    chunks: Chunks | None = None
 
 
 def stream_file(
@@ -70,13 +76,13 @@ def stream_file(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         opset = graph.opset_imports.get("", 0)
-        made = make_streaming(graph, signature, folder, opset, time=time)
+        made = make_streaming(graph, signature, folder, opset, time=time, foreign=True)
         ir.save(graph, folder / _OFFLINE)
         if made.learned:
             (folder / STATES).write_bytes(npz_bytes(made.learned))
         offline = Variant(precision="fp32", mode="offline", file=_OFFLINE, opset=opset, tolerance=FP32, operators={})
         write_manifest(folder, Manifest(name=target.stem, signature=signature, variants=(offline, made.variant)))
-        cases = build_matrix(signature, traced={})
+        cases = _cases(signature, made)
         with load(folder, provider="cpu", threads=1) as session:
             answers = ask(session.run, cases)
         with load(folder, provider="cpu", threads=1, mode="streaming") as session:
@@ -95,7 +101,24 @@ def stream_file(
         states_file=states if made.learned else None,
         signature=made.variant.signature,
         parity=report,
+        chunks=made.variant.chunks,
     )
+
+
+def _cases(signature: Signature, made: Streaming) -> list[Case]:
+    """The parity matrix; where frames are taken several at a time, also with whole numbers of those.
+
+    Those too short for one answer are left out: ONNX Runtime's GRU ends the process where a pool leaves it no frame.
+    """
+    chunks = made.variant.chunks
+    least, multiple = (1, 1) if chunks is None else (chunks.least, chunks.multiple)
+    cases: list[Case] = []
+    for divisor in sorted({1, multiple}):
+        allowed = AxisRange(name=made.time, minimum=least, multiple_of=divisor)
+        ranges = tuple(allowed if one.name == made.time else one for one in signature.ranges)
+        known = [case.sizes for case in cases]
+        cases += [one for one in build_matrix(replace(signature, ranges=ranges), traced={}) if one.sizes not in known]
+    return cases
 
 
 def _why(report: ParityReport, answers: Answers) -> str:
@@ -112,11 +135,14 @@ def _read(path: Path) -> ir.Model:
             for axis, size in enumerate(value.type.tensor_type.shape.dim):
                 if not size.HasField("dim_value") and not size.dim_param:
                     size.dim_param = f"{value.name}_axis{axis}"
-        return ir.from_proto(onnx.shape_inference.infer_shapes(proto, data_prop=True))
+        # Amounts of padding and the like are computed from constants in such graphs.
+        graph = SimplifyPass()(ir.from_proto(onnx.shape_inference.infer_shapes(proto, data_prop=True))).model
+        graph.metadata_props.clear()
     except FileNotFoundError:
         raise ModelFileError(f"the ONNX file '{path}' does not exist. Give the path of a model.") from None
     except Exception as error:
         raise ModelFileError(f"'{path}' cannot be read as ONNX: {type(error).__name__}: {error}") from error
+    return graph
 
 
 def _signature(graph: ir.Model, time: str) -> Signature:

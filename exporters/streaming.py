@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -18,16 +20,24 @@ from .parity import FP32, Answers, ParityReport, judge
 from .passes.naming import name_values
 from .passes.simplify import LIMIT_BYTES, weight_bytes
 from .passes.stream import StreamPass
+from .passes.stream_lengths import masks_of
+from .passes.stream_windows import has_windows
+from .rows import row_axis
+from .stream_probe import name_sizes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from ..manifest import Tolerance
     from ..runtime.session import Session
 
 FILE = "fp32-streaming.onnx"
+#: Where the file itself says how many frames its runs take.
+CHUNKS = "rnnx.chunks"
+_NAMES = re.compile(r"[A-Za-z_?]\w*")
 #: Sequences up to this long are also run one step at a time.
 _SINGLE_STEPS = 33
 
@@ -48,7 +58,7 @@ class Streaming:
 
 
 def make_streaming(
-    graph: ir.Model, signature: Signature, folder: Path, opset: int, *, time: str | None = None
+    graph: ir.Model, signature: Signature, folder: Path, opset: int, *, time: str | None = None, foreign: bool = False
 ) -> Streaming:
     """Make the streaming graph of an offline one and save it.
 
@@ -58,6 +68,7 @@ def make_streaming(
         folder: where the file goes.
         opset: the graph's operator set.
         time: the axis to cut; the signature's own time axis by default.
+        foreign: another exporter made the graph, so that names of sizes may be wrong.
 
     Raises:
         StreamingError: the model needs the whole of time, or there is no axis to cut.
@@ -71,23 +82,66 @@ def make_streaming(
     copy = ir.from_proto(ir.to_proto(graph))
     if any(value.shape is None for node in copy.graph for value in node.outputs if value.name):
         ir.passes.common.ShapeInferencePass()(copy)
-    lengths = tuple(one.name for one in signature.lengths)
-    declared = tuple(one.name for one in signature.states)
-    stream = StreamPass(time=time, batch=_row_axis(signature, time), lengths=lengths, declared=declared)
-    stream(copy)
-    learned = _initial_values(graph, signature, stream)
+    stream = _passed(copy, signature, time, foreign=foreign)
+    learned = _initial_values(graph, signature, stream, time)
     name_values(copy)
+    if stream.chunks is not None:
+        # For those who run the file without a manifest.
+        copy.metadata_props[CHUNKS] = json.dumps(stream.chunks.to_json())
     (folder / FILE).write_bytes(ir.to_proto(copy).SerializeToString(deterministic=True))
+    outputs = {value.name: _axes(value) for value in copy.graph.outputs}
+    if not foreign and stream.chunks is None:
+        outputs = {}
+    variant = Variant(
+        precision="fp32",
+        mode="streaming",
+        file=FILE,
+        opset=opset,
+        tolerance=FP32,
+        operators=Counter(node.op_type for node in copy.graph.all_nodes()),
+        signature=_face(signature, stream, time, learned=set(learned), outputs=outputs),
+        chunks=stream.chunks,
+    )
+    return Streaming(variant=variant, time=time, learned=learned)
+
+
+def _passed(copy: ir.Model, signature: Signature, time: str, *, foreign: bool) -> StreamPass:
+    """The pass, after it turned ``copy`` into a streaming graph."""
+    lengths = tuple(one.name for one in signature.lengths)
+    rows = _rows(signature, time)
+    masks: dict[str, bool] = {}
+    if foreign or not _sizes_are_named(copy, signature) or (lengths and has_windows(copy.graph, time)):
+        masks = name_sizes(copy, signature, time, rows, masks_of(copy.graph, lengths))
+    stream = StreamPass(
+        time=time,
+        batch=rows,
+        lengths=lengths,
+        declared=tuple(one.name for one in signature.states),
+        masks=masks if has_windows(copy.graph, time) else {},
+    )
+    stream(copy)
+    return stream
+
+
+def _face(
+    signature: Signature,
+    stream: StreamPass,
+    time: str,
+    *,
+    learned: Container[str],
+    outputs: Mapping[str | None, tuple[int | str, ...]],
+) -> Signature:
+    """The streaming graph's signature; ``outputs`` has the axes of those that have others than offline."""
     specs = {
         state.name: TensorSpec(name=state.name, dtype=state.dtype, axes=(state.rows, *state.sizes))
         for state in stream.states
     }
-    gone = {*lengths, *declared}
-    face = Signature(
+    gone = {*(one.name for one in signature.lengths), *signature.state_names}
+    return Signature(
         inputs=(*(spec for spec in signature.inputs if spec.name not in gone), *specs.values()),
         outputs=(
-            *signature.outputs,
-            *(replace(specs[state.name], name=state.output) for state in stream.states),
+            *(replace(spec, axes=outputs.get(spec.name, spec.axes)) for spec in signature.outputs),
+            *(replace(specs[state.name], name=state.output) for state in stream.states if state.output is not None),
         ),
         states=tuple(
             StateSpec(
@@ -100,30 +154,29 @@ def make_streaming(
         ),
         # A chunk may be of any size: what the source needs of the whole, the state carries.
         ranges=tuple(one for one in signature.ranges if one.name != time),
-    )
-    variant = Variant(
-        precision="fp32",
-        mode="streaming",
-        file=FILE,
-        opset=opset,
-        tolerance=FP32,
-        operators=Counter(node.op_type for node in copy.graph.all_nodes()),
-        signature=face.check(),
-    )
-    return Streaming(variant=variant, time=time, learned=learned)
+    ).check()
 
 
-def prove_streaming(answers: Answers, session: Session, signature: Signature, time: str) -> ParityReport:
+def prove_streaming(
+    answers: Answers, session: Session, signature: Signature, time: str, *, tolerance: Tolerance = FP32
+) -> ParityReport:
     """Any way of cutting a sequence gives the whole run's answer: one step at a time, by chance, and not at all.
+
+    Sequences that are too short for a single answer of the graph are left out: ONNX Runtime's pools answer even then,
+    from what is not there.
 
     Args:
         answers: the source's, over the offline matrix; those with full lengths and absent states are used.
         session: of the streaming variant.
         signature: the offline one, whose outputs are compared.
         time: the axis that is cut.
+        tolerance: how far floats may be apart.
     """
+    least = 1 if session.variant.chunks is None else session.variant.chunks.least
     usable = [
-        i for i, case in enumerate(answers.cases) if case.lengths in {"", "full"} and case.states in {"", "absent"}
+        i
+        for i, case in enumerate(answers.cases)
+        if case.lengths in {"", "full"} and case.states in {"", "absent"} and case.sizes[time] >= least
     ]
     reports = []
     for chunks in ("all", "random", "1"):
@@ -134,7 +187,7 @@ def prove_streaming(answers: Answers, session: Session, signature: Signature, ti
         def run(inputs: Mapping[str, NDArray[Any]], chunks: str = chunks) -> dict[str, NDArray[Any]]:
             return run_in_chunks(session, inputs, _cuts(chunks, _steps(inputs, signature, time)), time)
 
-        reports.append(judge(chosen, run, signature, variant=session.variant.key))
+        reports.append(judge(chosen, run, signature, variant=session.variant.key, tolerance=tolerance))
     return replace(reports[0], rows=tuple(row for report in reports for row in report.rows), undefined={})
 
 
@@ -153,24 +206,42 @@ def _steps(inputs: Mapping[str, NDArray[Any]], signature: Signature, time: str) 
     return steps
 
 
-def _row_axis(signature: Signature, time: str) -> str | int:
+def _sizes_are_named(graph: ir.Model, signature: Signature) -> bool:
+    """Whether every size in the graph is a number or said in the names of the inputs' axes."""
+    known = set(signature.dynamic_axes)
+    shapes = [value.shape for node in graph.graph for value in node.outputs if value.name and value.type is not None]
+    return all(
+        shape is not None
+        and all(isinstance(size, int) or set(_NAMES.findall(str(size.value or "?"))) <= known for size in shape)
+        for shape in shapes
+    )
+
+
+def _axes(value: ir.Value) -> tuple[int | str, ...]:
+    return tuple(
+        size if isinstance(size, int) else str(size.value or f"{value.name}_axis{axis}")
+        for axis, size in enumerate(value.shape or ())
+    )
+
+
+def _rows(signature: Signature, time: str) -> str | int:
     """The axis over which each row is a stream: ``batch``, or what stands beside time; 1 without a batch."""
     if BATCH in signature.dynamic_axes:
         return BATCH
-    states = {one.name for one in signature.states}
-    timed = next(spec for spec in signature.inputs if time in spec.axes and spec.name not in states)
-    beside = [axis for axis in timed.axes if isinstance(axis, str) and axis != time]
-    return beside[0] if beside else 1
+    states = signature.state_names
+    found = row_axis([spec for spec in signature.inputs if spec.name not in states], time)
+    return found if isinstance(found, str) else 1
 
 
-def _initial_values(graph: ir.Model, signature: Signature, stream: StreamPass) -> dict[str, NDArray[Any]]:
-    """Initial states that are not zeros, from the offline graph run over one row and one step."""
+def _initial_values(graph: ir.Model, signature: Signature, stream: StreamPass, time: str) -> dict[str, NDArray[Any]]:
+    """Initial states that are not zeros, from the offline graph run over one row and as few steps as it takes."""
     given = [state for state in stream.states if state.source is not None]
     if not given:
         return {}
     initializers = graph.graph.initializers
     wanted: set[str | None] = {state.source for state in given if state.source not in initializers}
-    computed = graph_outputs(graph, _one_step(signature), wanted)
+    steps = 1 if stream.chunks is None else stream.chunks.first
+    computed = graph_outputs(graph, _few_steps(signature, {time: steps}), wanted)
     values = {}
     for state in given:
         assert state.source is not None
@@ -181,9 +252,9 @@ def _initial_values(graph: ir.Model, signature: Signature, stream: StreamPass) -
     return values
 
 
-def _one_step(signature: Signature) -> dict[str, NDArray[Any]]:
+def _few_steps(signature: Signature, at_least: Mapping[str, int]) -> dict[str, NDArray[Any]]:
     """Inputs of the smallest sizes and of values that any model takes: what is asked of them are sizes alone."""
-    sizes = {axis: max(signature.range(axis).minimum, 1) for axis in signature.dynamic_axes}
+    sizes = {axis: max(signature.range(axis).minimum, at_least.get(axis, 1)) for axis in signature.dynamic_axes}
     lengths = {one.name: sizes[one.axis] for one in signature.lengths}
     return {
         spec.name: np.full(

@@ -38,11 +38,62 @@ class NodeArg(Protocol):
     name: str
 
 
+class OrtValue(Protocol):
+    """What rnnx uses of ``onnxruntime.OrtValue``: an array on some device."""
+
+    def numpy(self) -> NDArray[Any]:
+        """The array on the host; on the CPU it may be the value's own memory."""
+
+    def update_inplace(self, np_arr: NDArray[Any]) -> None:
+        """Copy a contiguous array of the same dtype and shape into it."""
+
+
+class OrtValues(Protocol):
+    """What rnnx uses of the class ``onnxruntime.OrtValue`` itself."""
+
+    def ortvalue_from_numpy(self, numpy_obj: NDArray[Any], /, device_type: str, device_id: int) -> OrtValue:
+        """On the CPU a value that uses the array's memory, elsewhere a copy."""
+
+
+class OrtBinding(Protocol):
+    """What rnnx uses of ``onnxruntime.IOBinding``."""
+
+    def bind_cpu_input(self, name: str, arr_on_cpu: NDArray[Any]) -> None:
+        """Read an input from an array, which is kept alive."""
+
+    def bind_ortvalue_input(self, name: str, ortvalue: OrtValue) -> None:
+        """Read an input from a value."""
+
+    def bind_output(self, name: str, device_type: str) -> None:
+        """Allocate an output on this device in the next run."""
+
+    def bind_ortvalue_output(self, name: str, ortvalue: OrtValue) -> None:
+        """Write an output to a value."""
+
+    def synchronize_inputs(self) -> None:
+        """Wait until the inputs have reached the device."""
+
+    def synchronize_outputs(self) -> None:
+        """Wait until the outputs have left the device."""
+
+    def get_outputs_as_ortvaluevector(self) -> Sequence[OrtValue]:
+        """The outputs of the last run, in the order in which they were first bound."""
+
+
 class OrtSession(Protocol):
     """What rnnx uses of ``onnxruntime.InferenceSession``."""
 
     def run(self, output_names: Sequence[str], input_feed: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """Compute the named outputs."""
+
+    def io_binding(self) -> OrtBinding:
+        """A new binding, with nothing bound."""
+
+    def run_with_iobinding(self, iobinding: OrtBinding) -> None:
+        """Compute what is bound."""
+
+    def get_provider_options(self) -> Mapping[str, Mapping[str, Any]]:
+        """The options of each provider that the session has."""
 
     def get_providers(self) -> Sequence[str]:
         """The providers that the session really has."""
@@ -69,6 +120,10 @@ class Ort(Protocol):
     """What rnnx uses of the module ``onnxruntime``; a test may pass something else of this form."""
 
     __version__: str
+
+    @property
+    def OrtValue(self) -> OrtValues:  # noqa: N802  (ONNX Runtime's own name)
+        """The class of values."""
 
     @property
     def __file__(self) -> str | None:

@@ -12,9 +12,14 @@ import numpy as np
 
 from ..bundle import Bundle
 from ..errors import InputError, ManifestError, ProviderError, SessionError, VariantError
+from ..manifest import Chunks
+from ..signature import TIME
+from .binding import binding_plan
+from .bound import Binder
 from .empty import empty_answer
 from .inputs import Feeder
 from .ort import LOG_FATAL, import_ort
+from .pending import Waiting
 from .providers import AUTO, check_name, open_session
 from .state import State
 from .stream import Stream
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
 
     from ..manifest import Variant
     from ..signature import Signature
+    from .bound import BoundState
     from .ort import Ort, OrtOptions, OrtSession
     from .providers import ProviderChoice
 
@@ -112,6 +118,13 @@ class Session:
         #: Names of the inputs that a stream is pushed.
         self.stream_inputs = [spec.name for spec in self.signature.inputs if spec.name not in states]
         self._learned = bundle.initial_states() if variant.mode == STREAMING else {}
+        #: What lets frames wait where the graph does not take any number of them; else None.
+        self._waiting = None if variant.chunks is None else Waiting(self.signature, variant.chunks)
+        self._binder: Binder | None = None
+        if variant.mode == STREAMING and variant.chunks is None:
+            plan = binding_plan(self.signature, choice.name, session.get_provider_options())
+            if plan is not None:
+                self._binder = Binder(import_ort(), plan, self._feeder)
         for what, declared, found in (
             ("inputs", [spec.name for spec in self.signature.inputs], [one.name for one in session.get_inputs()]),
             ("outputs", self._outputs, [one.name for one in session.get_outputs()]),
@@ -152,23 +165,23 @@ class Session:
             InputError: names, values or lengths are wrong; DtypeError and ShapeError are kinds of it.
             SessionError: the session is closed, or ONNX Runtime failed.
         """
-        session = self._session
-        if session is None:
-            raise SessionError(f"the session of '{self.bundle.path}' is closed. Load the bundle again.")
+        session = self.opened()
         names = self._outputs if outputs is None else self._chosen(outputs)
         feed = self._feeder.feed(inputs, lengths)
         if self._feeder.may_be_empty:
             empty = empty_answer(self.signature, feed, names)
             if empty is not None:
                 return empty
+        return self._run(session, names, feed)
+
+    def _run(
+        self, session: OrtSession, names: Sequence[str], feed: Mapping[str, NDArray[Any]]
+    ) -> dict[str, NDArray[Any]]:
+        """ONNX Runtime's answer to a feed that was checked."""
         try:
             values = session.run(names, feed)
         except Exception as error:
-            shapes = ", ".join(f"{name} {array.dtype}{list(array.shape)}" for name, array in feed.items())
-            raise SessionError(
-                f"ONNX Runtime failed in variant '{self.variant.key}' of '{self.bundle.path}' on {self.provider} "
-                f"with {shapes}: {error}"
-            ) from error
+            raise self.failure(feed, error) from error
         return dict(zip(names, values, strict=True))
 
     def initial_state(self, batch: int = 1) -> State:
@@ -198,12 +211,16 @@ class Session:
     def step(self, inputs: Mapping[str, Any], state: State) -> tuple[dict[str, NDArray[Any]], State]:
         """Run one chunk of each stream in a batch.
 
+        A model that skips frames or looks ahead (:attr:`rnnx.manifest.Variant.chunks`) answers later than it is asked:
+        frames that cannot be run yet wait in the state, and :meth:`finish` gives what is left at the end.
+
         Args:
             inputs: by name, ``(batch, time, ...)``, any number of steps from 1.
             state: from :meth:`initial_state` or an earlier step; it stays as it is.
 
         Returns:
-            The outputs of these steps by name, and the state after them.
+            The outputs of these steps by name, and the state after them. Where all frames wait, outputs over time have
+            no steps, and the others are left out.
 
         Raises:
             VariantError: the session is not of a streaming variant.
@@ -214,9 +231,69 @@ class Session:
         self._must_stream()
         if state.owner != self._owner:
             state.check_owner(self._owner)
+        if self._waiting is not None:
+            return self._step_waiting(self._waiting, inputs, state)
         outputs = self.run({**inputs, **state.values})
         values = {name: outputs.pop(output) for name, output in self._following}
         return outputs, State(owner=self._owner, values=values)
+
+    def _step_waiting(
+        self, waiting: Waiting, inputs: Mapping[str, Any], state: State
+    ) -> tuple[dict[str, NDArray[Any]], State]:
+        """One chunk of a model that takes some numbers of frames only."""
+        session = self.opened()
+        feed = self._feeder.feed({**inputs, **state.values})
+        held = waiting.joined(state, feed)
+        frames = waiting.frames(held)
+        taken = waiting.runnable(frames, state)
+        values = state.values
+        if taken:
+            outputs = self._run(session, self._outputs, {**feed, **waiting.fed(held, taken)})
+            values = {name: outputs.pop(output) for name, output in self._following}
+        else:
+            outputs = waiting.nothing(held, state)
+        rest = waiting.rest(held, taken)
+        return outputs, State(owner=self._owner, values=values, pending=rest, waiting=frames - taken)
+
+    def finish(self, state: State) -> dict[str, NDArray[Any]]:
+        """End the streams of a batch: the answers that were still to come.
+
+        Args:
+            state: after the last step. It stays as it is; streams that go on after all go on from it.
+
+        Returns:
+            The outputs by name. Where nothing was to come, as with every model that takes any number of frames, outputs
+            over time have no steps and the others are left out. A stream that is too short for a single answer of the
+            model has none.
+
+        Raises:
+            VariantError: the session is not of a streaming variant.
+            StateError: the state belongs to another bundle or variant.
+            SessionError: the session is closed, or ONNX Runtime failed.
+        """
+        self._must_stream()
+        session = self.opened()
+        state.check_owner(self._owner)
+        waiting = self._waiting
+        if waiting is None:
+            time = self.bundle.manifest.signature.time_axis or TIME
+            return Waiting(self.signature, Chunks(axis=time)).nothing({}, state)
+        frames = waiting.frames(state.pending)
+        if not waiting.ends_with_run(frames, state):
+            return waiting.nothing(state.pending, state)
+        feed = {**waiting.fed(state.pending, frames), **state.values, **waiting.ending(state)}
+        outputs = self._run(session, self._outputs, feed)
+        for _, output in self._following:
+            del outputs[output]
+        return outputs
+
+    def bound(self, state: State) -> BoundState | None:
+        """Buffers that hold a copy of the state, which a stream pushes to; None where it must take plain steps.
+
+        See :mod:`rnnx.runtime.bound` for which models do. A state that does not fit the model also gives None: the
+        plain step says what is wrong with it.
+        """
+        return None if self._binder is None or state.owner != self._owner else self._binder.bind(self, state)
 
     def stream(self, batch: int = 1, *, state: State | None = None) -> Stream:
         """A holder of the state of ``batch`` streams that go on together; see :class:`Stream`."""
@@ -225,6 +302,8 @@ class Session:
     def close(self) -> None:
         """Free the session. Runs that other threads have begun end well; new ones raise SessionError."""
         self._session = None
+        if self._binder is not None:
+            self._binder.release()
 
     def __enter__(self) -> Self:
         """This session."""
@@ -233,6 +312,21 @@ class Session:
     def __exit__(self, *_: object) -> None:
         """Close it."""
         self.close()
+
+    def opened(self) -> OrtSession:
+        """ONNX Runtime's own session; SessionError where this one is closed."""
+        session = self._session
+        if session is None:
+            raise SessionError(f"the session of '{self.bundle.path}' is closed. Load the bundle again.")
+        return session
+
+    def failure(self, feed: Mapping[str, NDArray[Any]], error: Exception) -> SessionError:
+        """The error for a feed with which ONNX Runtime failed."""
+        shapes = ", ".join(f"{name} {array.dtype}{list(array.shape)}" for name, array in feed.items())
+        return SessionError(
+            f"ONNX Runtime failed in variant '{self.variant.key}' of '{self.bundle.path}' on {self.provider} "
+            f"with {shapes}: {error}"
+        )
 
     def _must_stream(self) -> None:
         if self.variant.mode != STREAMING:

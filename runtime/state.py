@@ -6,13 +6,14 @@ import io
 import json
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..bundle import npz_bytes
 from ..errors import StateError
+from ..manifest import BEGUN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: Version of the form of :meth:`State.to_bytes`.
-FORMAT = 1
+FORMAT = 2
+#: Forms that are read: the first had no frames that wait.
+_READ = (1, FORMAT)
 _HEADER = "header"
 
 
@@ -31,10 +34,15 @@ class State:
     Attributes:
         owner: SHA-256 of the bundle and key of the variant that it belongs to.
         values: arrays by state name, ``(batch, ...)``.
+        pending: by input name, frames that wait for enough company to be run, ``(batch, frames, ...)``; and inputs that
+            have no frames, ``(batch, ...)``, as they were given last. Empty for models that take any number of frames.
+        waiting: how many frames wait.
     """
 
     owner: str
     values: Mapping[str, NDArray[Any]]
+    pending: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    waiting: int = 0
 
     @property
     def batch(self) -> int:
@@ -43,13 +51,16 @@ class State:
 
     def nbytes(self) -> int:
         """Bytes of all arrays."""
-        return sum(array.nbytes for array in self.values.values())
+        return sum(array.nbytes for array in (*self.values.values(), *self.pending.values()))
 
     def replaced(self, rows: Sequence[int] | NDArray[Any], other: State) -> State:
         """This state with some of its streams taken from another, row by row (``other`` has a row for each).
 
+        Streams of a model that lets frames wait, or that looks ahead, go on together: their rows must have begun
+        alike and have as many frames waiting, unless all of them are replaced.
+
         Raises:
-            StateError: the other belongs to another bundle, or its rows do not fit.
+            StateError: the other belongs to another bundle, its rows do not fit, or it is at another point of a stream.
         """
         self.check_owner(other.owner)
         chosen = np.asarray(rows, dtype=np.int64).reshape(-1)
@@ -58,10 +69,35 @@ class State:
                 f"rows {chosen.tolist()} of a state of {self.batch} streams cannot be replaced by a state of "
                 f"{other.batch}. Give rows from 0 to {self.batch - 1}, and one row or as many as are replaced."
             )
+        whole = len(set(chosen.tolist())) == self.batch
+        if not whole and self._phase() != other._phase():
+            raise StateError(
+                f"rows {chosen.tolist()} cannot be replaced alone: this model's streams go on together, and here "
+                f"{self._told()}, in the other state {other._told()}. Replace all {self.batch} rows, or give each "
+                "client a stream of its own."
+            )
         values = {name: array.copy() for name, array in self.values.items()}
         for name, array in values.items():
             array[chosen] = other.values[name]
-        return State(owner=self.owner, values=values)
+        pending = dict(self.pending)
+        for name, array in other.pending.items():
+            base = self.pending.get(name)
+            fits = base is not None and base.shape[1:] == array.shape[1:]
+            pending[name] = (
+                base.copy() if base is not None and fits else np.empty((self.batch, *array.shape[1:]), array.dtype)
+            )
+            pending[name][chosen] = array
+        if whole:
+            pending = {name: pending[name] for name in other.pending}
+        return State(owner=self.owner, values=values, pending=pending, waiting=other.waiting)
+
+    def _phase(self) -> tuple[tuple[int, ...], int]:
+        """Where its streams stand: whether they have begun, and how many frames wait."""
+        return tuple(sorted(set(self.values[BEGUN].tolist()))) if BEGUN in self.values else (), self.waiting
+
+    def _told(self) -> str:
+        begun = "have begun" if 1 in self._phase()[0] else "have not begun"
+        return f"{self.waiting} frames wait" + f" and they {begun}" * (BEGUN in self.values)
 
     def check_owner(self, owner: str) -> None:
         """Find out whether this state belongs to a variant.
@@ -77,8 +113,17 @@ class State:
 
     def to_bytes(self) -> bytes:
         """The state in a form that :meth:`from_bytes` reads, without pickles."""
-        header = json.dumps({"format": FORMAT, "owner": self.owner, "names": list(self.values)})
+        header = json.dumps(
+            {
+                "format": FORMAT,
+                "owner": self.owner,
+                "names": list(self.values),
+                "pending": list(self.pending),
+                "waiting": self.waiting,
+            }
+        )
         arrays = {f"state{number}": array for number, array in enumerate(self.values.values())}
+        arrays |= {f"pending{number}": array for number, array in enumerate(self.pending.values())}
         return npz_bytes({_HEADER: np.frombuffer(header.encode(), np.uint8), **arrays})
 
     @classmethod
@@ -93,8 +138,12 @@ class State:
                 header = json.loads(stored[_HEADER].tobytes())
                 values = {str(name): stored[f"state{number}"] for number, name in enumerate(header["names"])}
                 form, owner = int(header["format"]), str(header["owner"])
+                pending = {
+                    str(name): stored[f"pending{number}"] for number, name in enumerate(header.get("pending", ()))
+                }
+                waiting = int(header.get("waiting", 0))
         except (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
             raise StateError(f"these bytes are no state: {error}. Pass what State.to_bytes() gave.") from error
-        if form != FORMAT:
+        if form not in _READ:
             raise StateError(f"the state has form {form}; this rnnx reads form {FORMAT}. Use the rnnx that wrote it.")
-        return cls(owner=owner, values=values)
+        return cls(owner=owner, values=values, pending=pending, waiting=waiting)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import numpy as np
 
 from ..errors import InputError, SessionError
+from .bound import BoundState
+from .pending import time_position
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
     from ..signature import Signature
     from .state import State
+
+
+_FINISHED = "the stream is finished. Begin another sequence with reset()."
 
 
 class Stepper(Protocol):
@@ -35,20 +40,44 @@ class Stepper(Protocol):
     def step(self, inputs: Mapping[str, Any], state: State) -> tuple[dict[str, NDArray[Any]], State]:
         """One chunk: its outputs and the state after it."""
 
+    def finish(self, state: State) -> dict[str, NDArray[Any]]:
+        """The outputs that were still to come."""
+
+    def bound(self, state: State) -> BoundState | None:
+        """Buffers that hold a copy of the state; None where a stream must take plain steps."""
+
 
 class Stream:
     """A holder of one state. Not safe in threads: a stream has an order. A context manager.
 
+    Where the model allows it, the state lies in buffers that every step reads and writes in place, see
+    :mod:`rnnx.runtime.bound`; else each step gives a new one. The answers are the same.
+
     Attributes:
         session: what runs it.
-        state: where it is; assign one to go on from elsewhere.
     """
 
     def __init__(self, session: Stepper, *, batch: int = 1, state: State | None = None) -> None:
         """Begin at the initial state, or at ``state``; use :meth:`Session.stream`."""
         self.session = session
-        self.state = session.initial_state(batch) if state is None else state
-        self._closed = False
+        #: Why nothing can be pushed; empty while the stream is open.
+        self._closed = ""
+        first = session.initial_state(batch) if state is None else state
+        self._at: State | BoundState = session.bound(first) or first
+
+    @property
+    def state(self) -> State:
+        """Where the stream is, as a value that later pushes leave as it is; assign one to go on from elsewhere."""
+        at = self._at
+        return at.read() if isinstance(at, BoundState) else at
+
+    @state.setter
+    def state(self, state: State) -> None:
+        at = self._at
+        if isinstance(at, BoundState) and at.fits(state):
+            at.write(state)
+        else:
+            self._at = self.session.bound(state) or state
 
     def push(self, inputs: Mapping[str, Any] | NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Run one chunk and carry the state on.
@@ -65,27 +94,48 @@ class Stream:
             InputError: the inputs are wrong; the state stays as it was.
         """
         if self._closed:
-            raise SessionError("the stream is closed. Open another with session.stream().")
+            raise SessionError(self._closed)
         if isinstance(inputs, np.ndarray):
             names = self.session.stream_inputs
             if len(names) != 1:
                 raise InputError(f"the model has the inputs {', '.join(names)}. Push them by name.")
             inputs = {names[0]: inputs}
-        outputs, self.state = self.session.step(inputs, self.state)
+        at = self._at
+        if isinstance(at, BoundState):
+            return at.push(inputs)
+        outputs, self._at = self.session.step(inputs, at)
+        return outputs
+
+    def finish(self) -> dict[str, NDArray[Any]]:
+        """End the sequence: the answers that were still to come, see :meth:`Session.finish`.
+
+        Nothing can be pushed behind it until :meth:`reset` begins another sequence.
+
+        Raises:
+            SessionError: the stream was finished before, it or its session is closed, or ONNX Runtime failed.
+        """
+        if self._closed:
+            raise SessionError(self._closed)
+        outputs = self.session.finish(self.state)
+        self._closed = _FINISHED
         return outputs
 
     def reset(self, rows: Sequence[int] | None = None) -> None:
-        """Put these rows back to the initial state; all by default.
+        """Put these rows back to the initial state; all by default, which also opens a finished stream again.
 
         Raises:
-            StateError: a row is not there.
+            StateError: a row is not there, or the model's rows cannot be put back alone (:meth:`State.replaced`).
         """
         fresh = self.session.initial_state(self.state.batch if rows is None else 1)
         self.state = fresh if rows is None else self.state.replaced(rows, fresh)
+        if rows is None and self._closed == _FINISHED:
+            self._closed = ""
 
     def close(self) -> None:
         """End the stream; its session goes on."""
-        self._closed = True
+        self._closed = "the stream is closed. Open another with session.stream()."
+        if isinstance(self._at, BoundState):
+            self._at.release()
 
     def __enter__(self) -> Self:
         """This stream."""
@@ -108,7 +158,7 @@ def run_in_chunks(
         time: name of the axis that is cut.
 
     Returns:
-        Outputs by name: joined along time where they have that axis, else those of the last chunk.
+        Outputs by name: joined along time where they have that axis, else those of the last chunk that had any.
     """
     signature = session.signature
     axes = {spec.name: spec.axes.index(time) for spec in signature.inputs if time in spec.axes}
@@ -124,12 +174,13 @@ def run_in_chunks(
         }
         outputs, state = session.step(chunk, state)
         answers.append(outputs)
+    answers.append(session.finish(state))
     joined = {}
     for spec in signature.outputs:
-        if spec.name in answers[-1]:
-            timed = time in spec.axes
-            parts = [answer[spec.name] for answer in answers]
-            joined[spec.name] = np.concatenate(parts, spec.axes.index(time)) if timed else parts[-1]
+        parts = [answer[spec.name] for answer in answers if spec.name in answer]
+        if parts:
+            at = time_position(spec.axes, time)
+            joined[spec.name] = parts[-1] if at is None else np.concatenate(parts, at)
     return joined
 
 

@@ -23,7 +23,7 @@ from rnnx.errors import (
     UnsafePathError,
     VariantError,
 )
-from rnnx.manifest import GOLDEN, MANIFEST, SCHEMA_VERSION, Manifest, Tolerance, Variant
+from rnnx.manifest import GOLDEN, MANIFEST, SCHEMA_VERSION, Chunks, Manifest, Tolerance, Variant
 from rnnx.signature import AxisRange, LengthsSpec, Signature, StateSpec, parse_tensor
 
 MODEL = b"not really a model"
@@ -34,6 +34,7 @@ CASES = [
     ),
     GoldenCase(inputs={"x": np.zeros((0, 2, 3), np.float32)[::-1], "lengths": np.array([], np.int64)}, outputs={}),
 ]
+CHUNKS = Chunks(axis="time", multiple=2, first=4, keep=1, last=2, least=3)
 
 
 def variant(precision="fp32", mode="offline", **changes):
@@ -113,6 +114,16 @@ def test_what_is_written_is_read(path):
         assert getattr(bundle.manifest, name) == getattr(expected, name)
     assert bundle.read("fp32-offline.onnx") == MODEL
     bundle.check()
+
+
+def test_what_the_runs_of_a_stream_take_is_read(tmp_path):
+    whole = manifest(variant(), variant(mode="streaming", chunks=CHUNKS))
+    read = Bundle.open(write(tmp_path / "tiny.rnnx", whole)).manifest
+    assert [one.chunks for one in read.variants] == [None, CHUNKS]
+    assert CHUNKS.delay == 3
+    assert str(CHUNKS) == "an answer for frame t needs frame t+3; frames are taken 2 at a time"
+    assert str(Chunks(axis="time", multiple=3, first=3)) == "frames are taken 3 at a time"
+    assert str(Chunks(axis="time", last=0)) == "answers come with their frames, and the last ones when the stream ends"
 
 
 def test_equal_bundles_are_equal_bytes(tmp_path):
@@ -210,6 +221,8 @@ BREAKS = {
     "lengths of nothing": lambda data: data["signature"]["lengths"][0].update(name="nothing"),
     "state of nothing": lambda data: data["signature"]["states"][0].update(name="nothing"),
     "files are a list": lambda data: data.update(files=[]),
+    "chunks of no frames": lambda data: data["variants"][0].update(chunks=CHUNKS.to_json() | {"multiple": 0}),
+    "chunks of an axis without a name": lambda data: data["variants"][0].update(chunks={"multiple": 2}),
 }
 
 
@@ -345,7 +358,7 @@ def test_a_bundle_may_be_moved(path, tmp_path):
     "whole",
     [
         manifest(),
-        manifest(variant("int8", data_files=("weights/a.data", "b.data")), variant("fp32", "streaming")),
+        manifest(variant("int8", data_files=("weights/a.data", "b.data")), variant("fp32", "streaming", chunks=CHUNKS)),
         manifest(source={}, tools={}, notes=()),
     ],
     ids=["one", "several", "bare"],

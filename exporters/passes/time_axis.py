@@ -59,8 +59,12 @@ def _refuse(node: ir.Node, reason: str) -> None:
     raise StreamingError(f"'{node.name}' ({node.op_type}{whose}) {reason}, so it needs the whole of time.")
 
 
-def _recurrent(_node: ir.Node, _time: str) -> str:
+def _carried(_node: ir.Node, _time: str) -> str:
     return ""
+
+
+def _instance_norm(node: ir.Node, time: str) -> str:
+    return "normalises over time" if any(axis > 1 for axis in time_axes(node.inputs[0], time)) else ""
 
 
 def _reduction(node: ir.Node, time: str) -> str:
@@ -111,38 +115,17 @@ def _gather(node: ir.Node, time: str) -> str:
     return "" if index is not None and index.numpy().ravel().tolist() == [-1] else "picks steps by number"
 
 
-def _slice(node: ir.Node, time: str) -> str:
-    axes = ir.convenience.get_const_tensor(node.inputs[3]) if len(node.inputs) > 3 and node.inputs[3] else None
-    if axes is None:
-        return "picks steps by number"
-    sliced = _normal([int(one) for one in axes.numpy().ravel()], node.inputs[0])
-    return "picks steps by number" if sliced & set(time_axes(node.inputs[0], time)) else ""
-
-
-def _convolution(node: ir.Node, time: str) -> str:
-    weights = node.inputs[1]
-    kernel = list(weights.shape or [])[2:] if weights is not None else []
-    strides = node.attributes.get_ints("strides", [1] * len(kernel))
-    for axis in time_axes(node.inputs[0], time):
-        # Time folded into the batch is an image a step: no step sees another.
-        if axis and (axis == 1 or kernel[axis - 2] != 1 or list(strides)[axis - 2] != 1):
-            return (
-                "looks at steps that are not there yet, or skips some; only causal convolutions of stride 1 are carried"
-            )
-    return ""
-
-
 _RULES: dict[str, Callable[[ir.Node, str], str]] = {
-    "LSTM": _recurrent,
-    "GRU": _recurrent,
-    "RNN": _recurrent,
-    "Scan": _recurrent,
+    # What they keep between chunks is the business of the passes beside this module, which also refuse.
+    **dict.fromkeys(
+        ("LSTM", "GRU", "RNN", "Scan", "Conv", "MaxPool", "AveragePool", "Slice", "Pad"),
+        _carried,
+    ),
     "MatMul": _product,
     "Gemm": _gemm,
     "Gather": _gather,
-    "Slice": _slice,
-    "Conv": _convolution,
     "LayerNormalization": _layer_norm,
+    **dict.fromkeys(("InstanceNormalization", "GroupNormalization"), _instance_norm),
     "Softmax": _single_axis(-1, "normalises over time"),
     "LogSoftmax": _single_axis(-1, "normalises over time"),
     "ArgMax": _single_axis(0, "compares all steps"),

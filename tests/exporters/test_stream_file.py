@@ -16,25 +16,53 @@ from torch import nn
 from rnnx.cli.main import main
 from rnnx.errors import ModelFileError, StreamingError
 from rnnx.exporters.stream_file import stream_file
+from rnnx.manifest import Chunks
 
 FEATURES, HIDDEN = 3, 4
 
 
-def legacy(module, path, *, time="time", names=True):
+_DTYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
+
+
+def legacy(module, path, *, time="time", names=True, output_axes=None):
     """What torch's own legacy exporter writes."""
     axes = {0: "batch", 1: time} if names else [0, 1]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it is deprecated, and says so at length
         torch.onnx.export(
             module.eval(),
-            (torch.randn(2, 5, FEATURES),),
+            (torch.randn(2, 8, FEATURES),),
             str(path),
             dynamo=False,
             input_names=["x"],
             output_names=["y"],
-            dynamic_axes={"x": axes, "y": axes},
+            dynamic_axes={"x": axes, "y": output_axes or axes},
         )
     return path
+
+
+class Around(nn.Module):
+    """One module over ``(batch, channels, time)`` before a GRU."""
+
+    def __init__(self, *front):
+        super().__init__()
+        self.front = nn.Sequential(*front)
+        self.gru = nn.GRU(FEATURES, HIDDEN, batch_first=True)
+
+    def forward(self, x):
+        return self.gru(self.front(x.transpose(1, 2)).transpose(1, 2))[0]
+
+
+class Trimmed(nn.Module):
+    """Four frames stacked, and what does not fill a stack left out."""
+
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(4 * FEATURES, HIDDEN, batch_first=True)
+
+    def forward(self, x):
+        stacks = x.shape[1] // 4
+        return self.lstm(x[:, : stacks * 4].reshape(x.shape[0], stacks, 4 * FEATURES))[0]
 
 
 def session_of(path):
@@ -93,6 +121,90 @@ class Learned(nn.Module):
 
     def forward(self, x):
         return self.gru(x, self.h_0.expand(1, x.size(0), HIDDEN).contiguous())[0]
+
+
+def conv(**options):
+    return nn.Conv1d(FEATURES, FEATURES, 3, padding=1, **options)
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda: Around(conv(stride=2), nn.ReLU(), conv(stride=2)), {"multiple": 4, "first": 4}),
+        (lambda: Around(nn.MaxPool1d(3, 2, 1)), {"multiple": 2, "first": 2}),
+        (lambda: Around(nn.MaxPool1d(2, ceil_mode=True)), {"multiple": 2, "first": 2}),
+        (Trimmed, {"multiple": 4, "first": 4, "last": 4, "least": 4}),
+    ],
+    ids=["convolutions of stride 2", "padded maximum", "maximum, rounded up", "stacked, trimmed"],
+)
+def test_frames_that_are_skipped_in_a_graph_of_the_legacy_exporter(make, expected, tmp_path):
+    torch.manual_seed(0)
+    module = make()
+    # Its outputs' sizes have no names, or wrong ones: what they are is found by running the graph.
+    offline = legacy(module, tmp_path / "m.onnx", time="time", output_axes={0: "batch"})
+    streamed = stream_file(offline, tmp_path / "s.onnx")
+    assert streamed.parity.passed
+    assert streamed.chunks == Chunks(axis="time", **expected)
+    assert streamed.signature.output("y").axes == ("batch", f"time//{expected['multiple']}", HIDDEN)
+    stored = {one.key: one.value for one in onnx.load(streamed.file).metadata_props}
+    assert stored == {"rnnx.chunks": json.dumps(streamed.chunks.to_json())}
+    onnx.checker.check_model(str(streamed.file), full_check=True)
+
+
+def test_a_streaming_graph_is_run_by_hand(tmp_path, x):
+    torch.manual_seed(0)
+    module = Around(conv())
+    streamed = stream_file(legacy(module, tmp_path / "m.onnx"), tmp_path / "s.onnx")
+    assert streamed.chunks == Chunks(axis="time", first=2, last=0)
+    session, answers = session_of(streamed.file), []
+    outputs = [one.name for one in session.get_outputs()]
+    state = {one.name: np.zeros([2, *one.shape[1:]], _DTYPES[one.type]) for one in session.get_inputs()[1:]}
+    for first, last in ((0, 4), (4, 5), (5, 11)):
+        state["stream.ending"][:] = last == 11
+        found = dict(zip(outputs, session.run(outputs, {"x": x[:, first:last], **state}), strict=True))
+        answers.append(found["y"])
+        state |= {one.name: found[one.output] for one in streamed.signature.states if one.output is not None}
+    assert [one.shape[1] for one in answers] == [3, 1, 7]
+    with torch.no_grad():
+        expected = module(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(np.concatenate(answers, 1), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("pool", "message"),
+    [
+        (lambda: nn.AvgPool1d(2, ceil_mode=True), r"\(AveragePool\) rounds the number of its windows up \(ceil_mode\)"),
+        (lambda: nn.MaxPool1d(2, 3, 1, ceil_mode=True), r"\(MaxPool\) rounds the number of its windows up"),
+    ],
+)
+def test_a_window_that_the_end_cuts_short_is_refused(pool, message, tmp_path):
+    with pytest.raises(StreamingError, match=message):
+        stream_file(legacy(Around(pool()), tmp_path / "m.onnx"), tmp_path / "s.onnx")
+
+
+class OneLength(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gru = nn.GRU(FEATURES, HIDDEN, batch_first=True)
+        self.position = nn.Parameter(torch.ones(8, FEATURES))
+
+    def forward(self, x):
+        return self.gru(x + self.position)[0]
+
+
+def test_a_graph_of_one_length_is_refused(tmp_path):
+    with pytest.raises(StreamingError, match=r"the graph does not run for frames to try it with: .*'/Add'"):
+        stream_file(legacy(OneLength(), tmp_path / "m.onnx"), tmp_path / "s.onnx")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.onnx"]
+
+
+def test_the_command_tells_what_the_runs_take(tmp_path):
+    offline = legacy(Around(conv(stride=2), conv()), tmp_path / "m.onnx")
+    done = CliRunner().invoke(main, ["stream", str(offline), "-o", str(tmp_path / "s.onnx")])
+    assert done.exit_code == 0, done.output
+    assert "an answer for frame t needs frame t+3; frames are taken 2 at a time" in done.stdout
+    again = ["stream", str(offline), "-o", str(tmp_path / "s.onnx"), "--force", "--json"]
+    assert json.loads(CliRunner().invoke(main, again).stdout)["chunks"]["first"] == 4
 
 
 def test_a_learned_state_is_written_beside_the_graph(tmp_path):

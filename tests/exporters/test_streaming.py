@@ -97,15 +97,6 @@ class SelfAttention(Tagger):
         return self.attention(y, y, y, need_weights=False)[0]
 
 
-class Convolved(Tagger):
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv1d(FEATURES, FEATURES, 3, padding=1)
-
-    def forward(self, x):
-        return self.lstm(self.conv(x.transpose(1, 2)).transpose(1, 2))[0]
-
-
 class Causal(Tagger):
     """Convolutions padded on the left only, dilated and grouped ones among them."""
 
@@ -128,18 +119,6 @@ class Positional(Tagger):
     def forward(self, x):
         y, _ = self.lstm(x)
         return y * torch.arange(x.size(1)).float().unsqueeze(-1)
-
-
-class Ahead(Tagger):
-    """Padded on the right by one step: it would need a delay."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv1d(FEATURES, FEATURES, 3)
-
-    def forward(self, x):
-        z = self.conv(nn.functional.pad(x.transpose(1, 2), (1, 1)))
-        return self.lstm(z.transpose(1, 2))[0]
 
 
 class FromData(Tagger):
@@ -291,8 +270,6 @@ REFUSED = [
     (lambda: Tagger(bidirectional=True), X, r"'lstm\.l0' \(LSTM of module 'lstm'\) runs backwards over time"),
     (Mean, X, r"'ReduceMean' \(ReduceMean\) reduces over time, so it needs the whole of time"),
     (SelfAttention, X, r"of module 'attention'\) .*, so it needs the whole of time"),
-    (Convolved, X, r"'conv/Conv' \(Conv of module 'conv'\) looks at steps that are not there yet"),
-    (Ahead, X, r"\(Conv of module 'conv'\) looks at steps that are not there yet"),
     (Positional, X, r"chunks do not give the whole run's answer: output 'output' at .*chunks="),
     (FromData, [*X, f"hint: float32[batch, {HIDDEN}]"], "the initial h of gru.l0 is computed from the input 'hint'"),
     (Feedforward, X, "no recurrent operator"),

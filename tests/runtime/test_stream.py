@@ -139,6 +139,22 @@ def test_reset_is_a_new_stream(session, x):
     np.testing.assert_allclose(stream.push(x)["y"], by_hand(x), rtol=0, atol=1e-6)
 
 
+def test_a_model_of_any_number_of_frames_has_nothing_to_finish(session, x):
+    stream = session.stream(2)
+    stream.push(x)
+    outputs = stream.finish()
+    assert {name: (array.shape, array.dtype) for name, array in outputs.items()} == {
+        "y": ((2, 0, HIDDEN), np.dtype(np.float32))
+    }
+    with pytest.raises(SessionError, match=r"the stream is finished\. Begin another sequence with reset\(\)"):
+        stream.push(x)
+    stream.reset([0])
+    with pytest.raises(SessionError, match="the stream is finished"):
+        stream.finish()
+    stream.reset()
+    np.testing.assert_allclose(stream.push(x)["y"], by_hand(x), rtol=0, atol=1e-6)
+
+
 def test_a_row_can_be_reset_alone(session, x):
     stream = session.stream(2)
     stream.push(x[:, :5])
