@@ -84,9 +84,7 @@ def body_program(number: int, name: str, traced: Sequence[Tensor]) -> torch.expo
         try:
             patched = shape_config.patch(backed_size_oblivious=oblivious)  # type: ignore[attr-defined]
             with quiet("torch.export", "torch.fx"), patched:
-                return torch.export.export(
-                    BODIES[number], tuple(examples), dynamic_shapes=(tuple(form),), strict=False
-                )
+                return torch.export.export(BODIES[number], tuple(examples), dynamic_shapes=(tuple(form),), strict=False)
         except Exception as error:  # noqa: BLE001  (torch raises of every kind)
             last = error
     lines = [line.strip() for line in str(last).splitlines() if line.strip()]

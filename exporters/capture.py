@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.export import Dim
 from torch.fx.experimental import _config as shape_config
 
 from ..errors import CaptureError, SignatureError
 from .arguments import bind, example_inputs
-from .frozen import cannot_capture, freezing, narrower, only_unequal, refuse_frozen
+from .frozen import cannot_capture, freezing, refuse_frozen
 from .loops.converting import converting
 from .observed import Observed
 from .quiet import quiet
+from .ranges import Ranges
 from .standins import capturing
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from ..signature import AxisRange, Signature, TensorSpec
 
-#: What is assumed of a size where torch wants an expression over it not to be 1.
-_LARGER = 4
 #: How torch writes a size that is not known: s27 where an input has it, u0 where data decides.
 _SYMBOL = re.compile(r"\b[suz]\d+\b")
 
@@ -125,51 +123,31 @@ def _export(
     strided convolution whose answer may be one step long), torch rejects its own assumption as a constraint, and
     a second form of tracing that does without it (``backed_size_oblivious``) is tried; it comes second because it
     misses other constraints, such as a divisor. Where all that torch wants is that some size is not 1 (``target - 1``
-    of a target without its last token), a third form assumes sizes for which that is so. The declared range stays, and
-    that the graph is right in all of it is for the parity matrix to show.
+    of a target without its last token), a third form assumes sizes for which that is so (see :class:`Ranges`).
     """
-    ranges = {axis: signature.range(axis) for axis in signature.dynamic_axes}
-    larger: dict[str, int] = {}
-    for oblivious, assumed in ((False, {}), (True, {}), (False, larger)):
-        if assumed is larger and not larger:
+    ranges = Ranges(module, signature, sizes)
+    for oblivious, larger in ((False, False), (True, False), (False, True)):
+        if larger and not ranges.wants_larger:
             break
         for _attempt in range(3):
-            dims = {axis: _dim(allowed, assumed.get(axis, 0)) for axis, allowed in ranges.items()}
-            shapes = bind(signature, {s.name: _dynamic_shape(s.axes, dims) for s in signature.inputs})
             run.begin()
             try:
                 # torch writes the method `patch` into the module while it loads, where mypy does not see it.
                 patched = shape_config.patch(backed_size_oblivious=oblivious)  # type: ignore[attr-defined]
+                shapes = ranges.shapes(assumed=not oblivious, larger=larger)
                 # Where it fails, torch prints the part of the graph that it has, which no user can read.
                 with quiet("torch.export", "torch.fx"), patched, redirect_stderr(io.StringIO()):
                     program = torch.export.export(module, (), dict(kwargs), dynamic_shapes=shapes, strict=False)
             except CaptureError:
                 raise
             except Exception as error:  # noqa: BLE001  (torch raises of every kind; all of them are explained)
-                narrowed = narrower(error, ranges)
-                ranges.update(narrowed)
                 last = error
-                if not oblivious:
-                    larger.update({axis: min(_LARGER, sizes[axis]) for axis in only_unequal(error, ranges)})
-                if not narrowed:
+                if not ranges.learn(error, oblivious=oblivious):
                     break
             else:
-                return program, tuple(ranges.values())
-        refuse_frozen(last, run.freezes, ranges, sizes, run.module_names)
+                return program, tuple(ranges.found.values())
+        refuse_frozen(last, run.freezes, ranges.found, sizes, run.module_names)
     raise cannot_capture(last, run.module_names) from last
-
-
-def _dim(allowed: AxisRange, assumed: int) -> Any:  # noqa: ANN401
-    if allowed.multiple_of > 1:
-        # torch writes a multiple as an expression over a dimension that has no other use.
-        step = allowed.multiple_of
-        largest = None if allowed.maximum is None else allowed.maximum // step
-        return step * Dim(f"_{allowed.name}", min=max(-(-allowed.minimum // step), 1), max=largest)
-    return Dim(allowed.name, min=max(allowed.minimum, assumed), max=allowed.maximum)
-
-
-def _dynamic_shape(axes: tuple[int | str, ...], dims: Mapping[str, Any]) -> list[Any]:
-    return [dims[axis] if isinstance(axis, str) else Dim.STATIC for axis in axes]
 
 
 def _symbols(program: torch.export.ExportedProgram, signature: Signature) -> dict[str, str]:

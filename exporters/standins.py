@@ -58,6 +58,16 @@ def _forward(original: Callable[..., Any], ours: Callable[..., Any]) -> Callable
     return forward
 
 
+@contextmanager
+def unobserved() -> Iterator[None]:
+    """Within this block torch's modules and functions answer as ever, also during a capture."""
+    token = _active.set(None)
+    try:
+        yield
+    finally:
+        _active.reset(token)
+
+
 def observing() -> Observed | None:
     """Who observes in this thread, or None where nothing is captured."""
     return _active.get()
