@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .frozen import user_place
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from .frozen import Freeze
-    from .loops.sequences import Sequences
 
 
 @dataclass(kw_only=True, slots=True)
@@ -29,7 +28,7 @@ class Observed:
         freezes: where Python asked for a symbolic size as a plain number.
         bodies: what the steps of loops do.
         modules: all modules of the source.
-        loops: Python loops that are being converted now, the outermost first.
+        loops: ``Sequences`` of the Python loops that are being converted now, the outermost first.
         zeroed: names that are None before a Python loop and start from zeros in its scan, with the loop's place.
     """
 
@@ -39,7 +38,7 @@ class Observed:
     freezes: list[Freeze] = field(default_factory=list)
     bodies: list[nn.Module] = field(default_factory=list)
     modules: Sequence[nn.Module] = ()
-    loops: list[Sequences] = field(default_factory=list)
+    loops: list[Any] = field(default_factory=list)
     zeroed: dict[str, None] = field(default_factory=dict)
     _zero_padded: dict[int, Tensor] = field(default_factory=dict)
     _loop_names: list[str] = field(default_factory=list)
