@@ -149,7 +149,7 @@ class Stream:
 def run_in_chunks(
     session: Stepper, inputs: Mapping[str, NDArray[Any]], cuts: Sequence[int], time: str
 ) -> dict[str, NDArray[Any]]:
-    """A whole sequence through a streaming session, cut before these steps; what the offline variant would answer.
+    """A whole sequence through one stream, cut before these steps; what the offline variant would answer.
 
     Args:
         session: of a streaming variant.
@@ -165,16 +165,16 @@ def run_in_chunks(
     given = {name: inputs[name] for name in session.stream_inputs}
     steps = next(given[name].shape[axis] for name, axis in axes.items())
     bounds = [0, *cuts, steps]
-    state = session.initial_state(_rows(signature, given))
     answers: list[dict[str, NDArray[Any]]] = []
-    for first, last in itertools.pairwise(bounds):
-        chunk = {
-            name: array.take(np.arange(first, last), axes[name]) if name in axes else array
-            for name, array in given.items()
-        }
-        outputs, state = session.step(chunk, state)
-        answers.append(outputs)
-    answers.append(session.finish(state))
+    # Through a stream, as a user would: what is proven so is proven of its buffers too.
+    with Stream(session, batch=_rows(signature, given)) as stream:
+        for first, last in itertools.pairwise(bounds):
+            chunk = {
+                name: array.take(np.arange(first, last), axes[name]) if name in axes else array
+                for name, array in given.items()
+            }
+            answers.append(stream.push(chunk))
+        answers.append(stream.finish())
     joined = {}
     for spec in signature.outputs:
         parts = [answer[spec.name] for answer in answers if spec.name in answer]
