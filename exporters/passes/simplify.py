@@ -7,6 +7,7 @@ import onnx_ir as ir
 import onnxsim
 
 from ...errors import LoweringError
+from ..quiet import silent
 from .naming import MODULE, module_of
 
 #: Rewrites that we do not want. The first turns a product over ``(batch, time, features)`` into reshape, Gemm and
@@ -28,7 +29,8 @@ class SimplifyPass(ir.passes.FunctionalPass):
         """
         before = ir.to_proto(model)
         try:
-            after, _ = onnxsim.simplify(before, skipped_optimizers=list(SKIPPED))
+            with silent():
+                after, _ = onnxsim.simplify(before, skipped_optimizers=list(SKIPPED))
             onnx.checker.check_model(after, full_check=True)
         except Exception as error:
             raise LoweringError(
