@@ -25,7 +25,7 @@ from .frozen import cannot_capture, freezing, refuse_frozen
 from .loops.converting import converting
 from .observed import Observed
 from .quiet import quiet
-from .ranges import Ranges
+from .ranges import Ranges, with_steps
 from .standins import capturing
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ def capture(module: nn.Module, signature: Signature, *, example: Mapping[str, in
     with capturing(run), converting(module), freezing(run.freezes):
         program, ranges = _export(module, signature, kwargs, sizes, run)
     symbols = _symbols(program, signature)
+    ranges = tuple(with_steps(program, {one.name: one for one in ranges}, symbols).values())
     return Captured(
         program=program,
         signature=replace(signature, ranges=ranges),

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from ..signature import AxisRange, Signature
 
+#: More steps than any loop leaves out.
+_PLENTY = 4096
 #: What is assumed of a size where torch wants an expression over it not to be 1.
 _LARGER = 4
 
@@ -86,6 +88,37 @@ class Ranges:
                 break
             size -= 1
         return size
+
+
+def with_steps(
+    program: torch.export.ExportedProgram, found: Mapping[str, AxisRange], symbols: Mapping[str, str]
+) -> dict[str, AxisRange]:
+    """The ranges without sizes at which a scan would have no step: ONNX Runtime's ``Scan`` ends the process there.
+
+    Args:
+        program: what was captured.
+        found: the range of each axis.
+        symbols: axis names by torch's symbols.
+    """
+    ranges = dict(found)
+    for node in program.graph.nodes:
+        if node.target is not torch.ops.rnnx.scan.default:
+            continue
+        _, sequences, _, _, time_axis, *_ = node.args
+        steps = sequences[0].meta["val"].shape[time_axis]
+        if not isinstance(steps, torch.SymInt):
+            continue
+        expression = steps.node.expr
+        for symbol in expression.free_symbols:
+            axis = symbols.get(str(symbol))
+            if axis not in ranges:
+                continue  # a size that data decides, or an axis of multiples, of which there is always one
+            others = {one: _PLENTY for one in expression.free_symbols if one != symbol}
+            smallest = ranges[axis].minimum
+            while smallest < _PLENTY and expression.subs({**others, symbol: smallest}) < 1:
+                smallest += 1
+            ranges[axis] = replace(ranges[axis], minimum=smallest)
+    return ranges
 
 
 def _dim(allowed: AxisRange, assumed: int) -> Any:  # noqa: ANN401

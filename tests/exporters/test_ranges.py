@@ -41,6 +41,16 @@ class Shifted(nn.Module):
         return self.gru(before)[0]
 
 
+class Late(nn.Module):
+    """A loop that leaves the first two steps out: with two there is nothing to do, which a Scan cannot say."""
+
+    def forward(self, x):
+        h = torch.zeros_like(x[:, 0])
+        for t in range(2, x.size(1)):
+            h = torch.tanh(h + x[:, t])
+        return h
+
+
 @pytest.mark.parametrize(
     ("module", "smallest"),
     [
@@ -49,8 +59,9 @@ class Shifted(nn.Module):
         (Frontend(stride=2), 3),
         (Frontend(dilation=2), 5),
         (Shifted(), 1),
+        (Late(), 3),
     ],
-    ids=["strided, padded", "padded", "strided", "dilated", "shifted"],
+    ids=["strided, padded", "padded", "strided", "dilated", "shifted", "late"],
 )
 def test_a_model_keeps_every_size_that_it_takes(module, smallest, tmp_path):
     exported = rnnx.exporters.export(module.eval(), inputs=[X], out=tmp_path / "m.rnnx", streaming="off")
