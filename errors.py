@@ -10,6 +10,7 @@
     ├── LoweringError       (RuntimeError)  a captured operator has no ONNX form here
     ├── StreamingError      (RuntimeError)  the model needs the whole of time, so it has no streaming form
     ├── ParityError         (RuntimeError)  a variant does not give its source's answers
+    ├── BudgetError         (RuntimeError)  a precision costs more accuracy than was allowed, or that cannot be told
     ├── BundleError         (ValueError)    a bundle is not what its manifest says
     │   ├── BundleNotFoundError   (FileNotFoundError)
     │   ├── BundleExistsError     (FileExistsError)
@@ -71,6 +72,10 @@ class StreamingError(RnnxError, RuntimeError):
 
 class ParityError(RnnxError, RuntimeError):
     """A variant does not give its source's answers, so no bundle was written."""
+
+
+class BudgetError(RnnxError, RuntimeError):
+    """A lower precision costs more accuracy than was allowed, or what it costs cannot be measured."""
 
 
 class BundleError(RnnxError, ValueError):

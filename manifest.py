@@ -7,6 +7,7 @@ published in ``bundle.schema.json``.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -106,6 +107,67 @@ class Chunks:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Quantization:
+    """What a variant of lower precision was allowed to lose, what it lost, and which nodes stayed in fp32.
+
+    Attributes:
+        budget: ``sqnr`` (dB of signal to noise, at least), ``drift`` or ``metric`` (at most).
+        limit: the budget.
+        loss: what was measured, in the same unit; infinite where nothing was lost and the unit is dB.
+        data: what it was measured on.
+        metric: name of the metric, or empty.
+        nodes: how many nodes are in the lower precision.
+        fp32: why each of the others with weights of any size is not, by name.
+    """
+
+    budget: str
+    limit: float
+    loss: float
+    data: str
+    metric: str = ""
+    nodes: int = 0
+    fp32: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """For people: the loss, the budget, and what stayed in fp32 and why."""
+        if self.budget == "sqnr":
+            lost = f"{self.loss:.3g} dB of at least {self.limit:g}"
+        else:
+            lost = f"{self.loss:.3g} {self.metric or self.budget} lost of {self.limit:g} allowed"
+        left = "; ".join(f"'{name}' ({why})" for name, why in self.fp32.items())
+        return f"{lost}, on {self.data}; {self.nodes} nodes" + (f"; in fp32: {left}" if left else "")
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able dict; an infinite loss is None."""
+        return {
+            "budget": self.budget,
+            "limit": self.limit,
+            "loss": self.loss if math.isfinite(self.loss) else None,
+            "data": self.data,
+            "metric": self.metric,
+            "nodes": self.nodes,
+            "fp32": dict(self.fp32),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Quantization:
+        """What :meth:`to_json` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError, AttributeError: ``data`` is not such a dict.
+        """
+        return cls(
+            budget=str(data["budget"]),
+            limit=float(data["limit"]),
+            loss=math.inf if data["loss"] is None else float(data["loss"]),
+            data=str(data["data"]),
+            metric=str(data["metric"]),
+            nodes=int(data["nodes"]),
+            fp32={str(name): str(why) for name, why in data["fp32"].items()},
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Variant:
     """One ONNX file of a bundle.
 
@@ -119,6 +181,7 @@ class Variant:
         data_files: files of external weights, beside ``file``.
         signature: its face where that is not the bundle's own: a streaming variant has states and no lengths.
         chunks: how many frames the runs of a stream take; None where that is any number.
+        quantization: of a lower precision: what it was allowed to lose and what it lost; else None.
     """
 
     precision: str
@@ -130,6 +193,7 @@ class Variant:
     data_files: tuple[str, ...] = ()
     signature: Signature | None = None
     chunks: Chunks | None = None
+    quantization: Quantization | None = None
 
     @property
     def key(self) -> str:
@@ -189,6 +253,7 @@ class Manifest:
                     "data_files": list(one.data_files),
                     "signature": None if one.signature is None else one.signature.to_json(),
                     "chunks": None if one.chunks is None else one.chunks.to_json(),
+                    **({} if one.quantization is None else {"quantization": one.quantization.to_json()}),
                 }
                 for one in self.variants
             ],
@@ -222,6 +287,8 @@ class Manifest:
                     data_files=tuple(_safe(path) for path in one["data_files"]),
                     signature=None if one["signature"] is None else Signature.from_json(one["signature"]),
                     chunks=None if one["chunks"] is None else Chunks.from_json(one["chunks"]),
+                    # Left out where there is none, so that bundles of before have it too.
+                    quantization=None if "quantization" not in one else Quantization.from_json(one["quantization"]),
                 )
                 for one in data["variants"]
             ),

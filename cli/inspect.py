@@ -81,13 +81,17 @@ def _signature(title: str, signature: Signature) -> str:
 
 
 def _variants(manifest: Manifest) -> str:
-    return table(
-        ("variant", "file", "opset", "operators"),
-        [
-            (one.key, one.file, one.opset, " ".join(f"{kind}:{count}" for kind, count in one.operators.items()))
-            for one in manifest.variants
-        ],
-    )
+    lines = [
+        table(
+            ("variant", "file", "opset", "operators"),
+            [
+                (one.key, one.file, one.opset, " ".join(f"{kind}:{count}" for kind, count in one.operators.items()))
+                for one in manifest.variants
+            ],
+        )
+    ]
+    lines += [f"{one.key}: {one.quantization}" for one in manifest.variants if one.quantization is not None]
+    return "\n".join(lines)
 
 
 def _plain(value: object) -> str:

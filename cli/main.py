@@ -15,9 +15,11 @@ from ..errors import RnnxError
 COMMANDS = {
     "export": (".export", "Export a PyTorch model to a proven bundle."),
     "inspect": (".inspect", "Show what a bundle holds."),
+    "quantize": (".quantize", "Add int8 variants to a bundle, within an accuracy budget."),
     "verify": (".verify", "Prove again that a bundle gives its source's answers."),
     "run": (".run", "Run a bundle on arrays from files."),
     "stream": (".stream", "Make any ONNX file run chunk by chunk, its states in and out."),
+    "bench": (".bench", "Measure a bundle beside its peers, and against the machine."),
     "doctor": (".doctor", "Tell what is installed, what works, and what mends the rest."),
 }
 

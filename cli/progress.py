@@ -20,3 +20,8 @@ def stages(count: int) -> Iterator[Callable[[str], None]]:
         return
     with click.progressbar(length=count, file=sys.stderr, item_show_func=str, show_eta=False) as bar:
         yield lambda name: bar.update(1, name)
+
+
+def lines() -> Callable[[str], None]:
+    """A function that prints a line for each step of work whose number of steps is not known before."""
+    return lambda name: click.echo(f"{name} ...", err=True)

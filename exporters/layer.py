@@ -61,13 +61,26 @@ class Builder(tape.Tape):
         prefix: start of every name.
     """
 
-    def __init__(self, *, graph: ir.Graph, scope: int, made: dict[tuple[Any, ...], ir.Value], prefix: str) -> None:
+    def __init__(self, *, graph: ir.Graph, scope: object, made: dict[tuple[Any, ...], ir.Value], prefix: str) -> None:
         """Nodes are only recorded; initializers go to ``graph`` at once. ``scope`` tells the nodes' own graph."""
         super().__init__()
         self._graph = graph
         self._scope = scope
         self._made = made
         self.prefix = prefix
+
+    @property
+    def opset(self) -> int:
+        """Version of the ONNX operators that the graph is written in."""
+        return self._graph.opset_imports.get("", 0)
+
+    def is_outermost(self, graph: object) -> bool:
+        """Whether this is the graph that holds all weights, not a body within it."""
+        return graph is self._graph
+
+    def within(self, prefix: str) -> Builder:
+        """A builder of a body's nodes; initializers go to the same graph, which a body may use by name."""
+        return Builder(graph=self._graph, scope=object(), made=self._made, prefix=prefix)
 
     def call(self, op_type: str, *inputs: ir.Value | None, name: str = "", **attributes: Any) -> ir.Value:  # noqa: ANN401
         """One node with one output."""

@@ -57,15 +57,7 @@ def load_source(
         SourceError: the source cannot be resolved, or does not return an ``nn.Module``.
         CheckpointError: the checkpoint cannot be read, or does not fit.
     """
-    location, separator, attribute = source.rpartition(":")
-    if not separator or not location or not attribute:
-        raise SourceError(f"source '{source}' must be 'path/file.py:callable' or 'package.module:callable'.")
-    file = Path(location) if location.endswith(".py") else None
-    with _importable(file.parent if file else Path.cwd()):
-        imported = _import_file(file) if file else _import_module(location)
-        factory = imported
-        for part in attribute.split("."):
-            factory = _attribute(factory, part, source)
+    with _resolved(source) as (imported, factory):
         module = _build(factory, source, dict(init or {}))
         if checkpoint is not None:
             # Here, because a whole pickled model names the modules beside the source.
@@ -78,6 +70,19 @@ def load_source(
         origin["checkpoint"] = Path(checkpoint).name
         origin["checkpoint_sha256"] = hash_file(Path(checkpoint)).sha256
     return Source(module=module.eval(), origin=origin)
+
+
+def load_callable(source: str) -> tuple[Callable[..., Any], str]:
+    """A function of the user's that is no model, such as a metric, and the SHA-256 of the file that it stands in.
+
+    Raises:
+        SourceError: it cannot be resolved, or is not callable.
+    """
+    with _resolved(source) as (imported, found):
+        if not callable(found):
+            raise SourceError(f"'{source}' is of type '{type(found).__name__}'; it must be a callable.")
+        code = inspect.getsourcefile(imported)
+    return found, "" if code is None else hash_file(Path(code)).sha256
 
 
 def parse_init(arguments: Sequence[str]) -> dict[str, Any]:
@@ -96,6 +101,21 @@ def parse_init(arguments: Sequence[str]) -> dict[str, Any]:
         except (ValueError, SyntaxError):
             parsed[key.strip()] = text
     return parsed
+
+
+@contextmanager
+def _resolved(source: str) -> Iterator[tuple[Any, Any]]:
+    """The module of ``file.py:name``, and what is called so in it; modules beside it can be imported in the block."""
+    location, separator, attribute = source.rpartition(":")
+    if not separator or not location or not attribute:
+        raise SourceError(f"source '{source}' must be 'path/file.py:callable' or 'package.module:callable'.")
+    file = Path(location) if location.endswith(".py") else None
+    with _importable(file.parent if file else Path.cwd()):
+        imported = _import_file(file) if file else _import_module(location)
+        found = imported
+        for part in attribute.split("."):
+            found = _attribute(found, part, source)
+        yield imported, found
 
 
 #: Modules that sources imported from beside them, and their folder.

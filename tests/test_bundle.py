@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import math
 import re
 import shutil
 
@@ -23,7 +24,7 @@ from rnnx.errors import (
     UnsafePathError,
     VariantError,
 )
-from rnnx.manifest import GOLDEN, MANIFEST, SCHEMA_VERSION, Chunks, Manifest, Tolerance, Variant
+from rnnx.manifest import GOLDEN, MANIFEST, SCHEMA_VERSION, Chunks, Manifest, Quantization, Tolerance, Variant
 from rnnx.signature import AxisRange, LengthsSpec, Signature, StateSpec, parse_tensor
 
 MODEL = b"not really a model"
@@ -124,6 +125,22 @@ def test_what_the_runs_of_a_stream_take_is_read(tmp_path):
     assert str(CHUNKS) == "an answer for frame t needs frame t+3; frames are taken 2 at a time"
     assert str(Chunks(axis="time", multiple=3, first=3)) == "frames are taken 3 at a time"
     assert str(Chunks(axis="time", last=0)) == "answers come with their frames, and the last ones when the stream ends"
+
+
+def test_what_a_lower_precision_lost_is_read(tmp_path, validator):
+    lost = Quantization(
+        budget="metric", limit=0.005, loss=0.002, data="data.npz", metric="accuracy", nodes=2, fp32={"a": "b"}
+    )
+    exact = Quantization(budget="sqnr", limit=30.0, loss=math.inf, data="the bundle's golden vectors", nodes=1)
+    whole = manifest(variant(quantization=lost), variant(mode="streaming", quantization=exact))
+    path = write(tmp_path / "tiny.rnnx", whole)
+    validator.validate(json.loads((path / MANIFEST).read_text(encoding="utf-8")))
+    assert [one.quantization for one in Bundle.open(path).manifest.variants] == [lost, exact]
+    assert str(lost) == "0.002 accuracy lost of 0.005 allowed, on data.npz; 2 nodes; in fp32: 'a' (b)"
+    assert str(exact) == "inf dB of at least 30, on the bundle's golden vectors; 1 nodes"
+    edit(path, lambda data: data["variants"][0]["quantization"].update(limit="half"))
+    with pytest.raises(ManifestError, match="breaks its schema: could not convert string to float: 'half'"):
+        Bundle.open(path)
 
 
 def test_equal_bundles_are_equal_bytes(tmp_path):
