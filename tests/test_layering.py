@@ -30,7 +30,7 @@ ROOMS: dict[str, set[str]] = {
     "runtime": {"errors", "signature", "manifest", "bundle"},
     "exporters": {"atomic", "errors", "signature", "manifest", "bundle", "runtime"},
     "models": {"atomic", "errors", "signature", "manifest", "bundle", "runtime", "exporters"},
-    "benchmarks": {"errors", "signature", "manifest", "bundle", "runtime", "exporters", "models"},
+    "benchmarks": {"atomic", "errors", "signature", "manifest", "bundle", "runtime", "exporters", "models"},
     "cli": {"errors", "signature", "manifest", "bundle", "runtime", "exporters", "models", "benchmarks"},
     "__main__": {"cli"},
 }

@@ -1,0 +1,130 @@
+"""What is measured: a variant on a provider with some threads, or a peer, behind one small face."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ...runtime.session import STREAMING, load
+from ...runtime.stream import run_in_chunks
+from ...signature import TIME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from .request import Origin
+
+    Inputs = Mapping[str, NDArray[Any]]
+
+#: The engine of the bundle's own variants.
+OWN = "rnnx"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spec:
+    """Which candidate, in words that another process understands too.
+
+    Attributes:
+        engine: ``rnnx``, or the name of a peer.
+        precision: ``fp32``, ``int8`` or ``fp16``.
+        provider: execution provider, such as ``cpu``.
+        mode: ``offline`` or ``streaming``.
+        threads: threads within one operator.
+    """
+
+    engine: str
+    precision: str
+    provider: str
+    mode: str
+    threads: int
+
+    @property
+    def name(self) -> str:
+        """``rnnx int8``, ``torch``: what it is called beside others of the same mode and threads."""
+        parts = [self.engine]
+        parts += [self.precision] if self.engine == OWN else []
+        parts += [self.provider] if self.provider != "cpu" else []
+        return " ".join(parts)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-able dict."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """A candidate with its inputs in place.
+
+    Attributes:
+        call: runs it once. This alone is timed; what it returns is dropped.
+        outputs: runs it once from its beginning and gives its outputs by name.
+    """
+
+    call: Callable[[], object]
+    outputs: Callable[[], dict[str, NDArray[Any]]]
+
+
+class Candidate(Protocol):
+    """Something that can be measured.
+
+    Attributes:
+        spec: which it is.
+        note: what a reader must know of it, or empty.
+    """
+
+    spec: Spec
+    note: str
+
+    def prepare(self, inputs: Inputs) -> Prepared:
+        """Put inputs in place: every input of the bundle by name, but states."""
+
+    def close(self) -> None:
+        """Free what it holds."""
+
+
+class VariantCandidate:
+    """A variant of the bundle, called as a user would: ``Session.run``, or ``Stream.push`` in streaming mode."""
+
+    def __init__(self, spec: Spec, origin: Origin) -> None:
+        """Load the variant.
+
+        Raises:
+            RnnxError: as :func:`rnnx.load`.
+        """
+        self.spec = spec
+        self.note = ""
+        self._session = load(
+            origin.bundle, provider=spec.provider, precision=spec.precision, threads=spec.threads, mode=spec.mode
+        )
+
+    def prepare(self, inputs: Inputs) -> Prepared:
+        """Inputs for whole runs; in streaming mode, the chunk that a stream is pushed again and again."""
+        session = self._session
+        if self.spec.mode != STREAMING:
+            return Prepared(call=lambda: session.run(inputs), outputs=lambda: session.run(inputs))
+        chunk = {name: inputs[name] for name in session.stream_inputs}
+        batch = next(iter(chunk.values())).shape[0]
+        stream = session.stream(batch)
+        time = session.bundle.manifest.signature.time_axis or TIME
+        # A stream that is this one chunk: what is held back until it ends is part of its answer.
+        return Prepared(call=lambda: stream.push(chunk), outputs=lambda: run_in_chunks(session, inputs, [], time))
+
+    def close(self) -> None:
+        """Close the session."""
+        self._session.close()
+
+
+def open_candidate(spec: Spec, origin: Origin) -> Candidate:
+    """Load a candidate.
+
+    Raises:
+        PeerMissingError: a peer is not installed.
+        Exception: whatever the engine raises where it does not take the model.
+    """
+    if spec.engine == OWN:
+        return VariantCandidate(spec, origin)
+    from .peers import open_peer  # noqa: PLC0415  (a peer may import torch)
+
+    return open_peer(spec, origin)
