@@ -22,6 +22,7 @@ class FoldPass(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Fold, then clean up after it."""
+        face = [(value.type, value.shape) for value in model.graph.outputs]
         with quiet("onnxscript"):
             optimizer.fold_constants(model, output_size_limit=_OUTPUT_ELEMENTS)
         cleaned = ir.passes.Sequential(
@@ -30,5 +31,8 @@ class FoldPass(ir.passes.InPlacePass):
             common.DeduplicateInitializersPass(),
             common.RemoveUnusedNodesPass(),
         )(model)
+        # An output may now be an equal node's, of which no type was noted.
+        for value, (kind, shape) in zip(cleaned.model.graph.outputs, face, strict=True):
+            value.type, value.shape = kind, shape
         name_values(cleaned.model)
         return ir.passes.PassResult(cleaned.model, modified=True)

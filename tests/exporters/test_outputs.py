@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from rnnx.errors import SignatureError
+from rnnx.exporters import export
 from rnnx.exporters.capture import capture
 from rnnx.exporters.exporter import declare
 from rnnx.exporters.outputs import flatten_outputs, output_specs
@@ -247,3 +248,17 @@ def test_without_source_code():
     assert names(space["Hidden"]()) == ["output_0", "output_1"]
     exec("class One(Layers):\n    def forward(self, x):\n        return self.head(self.gru(x)[0])\n", space)  # noqa: S102
     assert names(space["One"]()) == ["output"]
+
+
+class Parts(nn.Module):
+    """Torch writes a floored quotient with the remainder in it, which is also an answer of its own."""
+
+    def forward(self, x):
+        return x // 7, x % 7
+
+
+def test_an_answer_that_another_one_is_made_of(tmp_path):
+    out = tmp_path / "m.rnnx"
+    exported = export(Parts(), inputs=["x: int64[batch, time] >= -9, < 1000000000000"], out=out)
+    assert {spec.dtype for spec in exported.bundle.manifest.signature.outputs} == {"int64"}
+    assert exported.parity.passed
