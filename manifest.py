@@ -25,6 +25,8 @@ MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
 PARITY = "parity.json"
 STATES = "states.npz"
+#: Key of the manifest's ``source`` where the source takes lengths in descending order only.
+DESCENDING = "descending_lengths"
 
 #: Inputs of a streaming graph that say where in the stream a run stands, int64 ``(batch,)``, the same in every row. The
 #: first is a state, which is 1 from the second run on; the second is 1 in the last run and has no output.

@@ -57,6 +57,34 @@ def check_state(before: Any, after: Any, what: str) -> None:  # noqa: ANN401
             )
 
 
+def stacked(outputs: Sequence[Any], time_axis: int) -> Any:  # noqa: ANN401
+    """The outputs of all steps, of one structure, with their steps along this axis; None stays None."""
+    leaves = zip(*(pytree.tree_leaves(one) for one in outputs), strict=True)
+    found = [one[0] if one[0] is None else torch.stack(one, min(time_axis, one[0].dim())) for one in leaves]
+    return pytree.tree_unflatten(found, pytree.tree_structure(outputs[0]))
+
+
+def restored(results: Sequence[Tensor], state: Any, output: Any) -> tuple[Any, Any]:  # noqa: ANN401
+    """An operator's results, final states and then outputs, in the structures of a state and of one step's output."""
+    structure = pytree.tree_structure(state)
+    outputs = iter(results[structure.num_leaves :])
+    return (
+        pytree.tree_unflatten(list(results[: structure.num_leaves]), structure),
+        pytree.tree_map(lambda one: None if one is None else next(outputs), output),
+    )
+
+
+def fake_results(results: Sequence[Tensor], states: int, steps: Any, time_axis: int) -> list[Tensor]:  # noqa: ANN401
+    """What all steps of a body would give, without numbers: ``results`` are those of one, the states first."""
+    finals = [torch.empty_like(one) for one in results[:states]]
+    outputs = []
+    for one in results[states:]:
+        shape = list(one.shape)
+        shape.insert(min(time_axis, len(shape)), steps)
+        outputs.append(one.new_empty(shape))
+    return [*finals, *outputs]
+
+
 def body_program(number: int, name: str, traced: Sequence[Tensor]) -> torch.export.ExportedProgram:
     """A body as a program of its own, dynamic where the model around it is.
 

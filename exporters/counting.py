@@ -14,7 +14,7 @@ import onnx
 import onnx.inliner
 
 from ..errors import ModelFileError
-from .observing import Observer
+from .executing import Executor
 from .operations import PRODUCTS, RECURRENT, Operations, products, recurrence
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from .observing import Observed
+    from .executing import Executed
 
 #: Only the rows that are looked up are read.
 _LOOKUPS = frozenset({"Gather", "GatherElements", "GatherND", "GatherBlockQuantized"})
@@ -116,26 +116,26 @@ def count(model: Path | onnx.ModelProto, feed: Mapping[str, NDArray[Any]]) -> Gr
             raise ModelFileError(f"'{model}' cannot be read as an ONNX model: {error}") from error
     try:
         whole = onnx.inliner.inline_local_functions(whole)
-        observer = Observer(whole)
-        observed = observer.whole(feed)
+        executor = Executor(whole)
+        executed = executor.whole(feed)
     except ValueError as error:  # beyond what a protocol buffer holds
         raise ModelFileError(f"the operations of the model cannot be counted: {error}") from error
     names = [*feed, *(one.name for one in whole.graph.output)]
-    face = sum(observed.values[name].nbytes for name in names if name in observed.values)
-    return GraphCost(nodes=tuple(_graph_cost(observer, observed, "")), face_bytes=face)
+    face = sum(executed.values[name].nbytes for name in names if name in executed.values)
+    return GraphCost(nodes=tuple(_graph_cost(executor, executed, "")), face_bytes=face)
 
 
-def _graph_cost(observer: Observer, observed: Observed, prefix: str) -> list[NodeCost]:
+def _graph_cost(executor: Executor, executed: Executed, prefix: str) -> list[NodeCost]:
     costs: list[NodeCost] = []
-    for number, node in enumerate(observed.graph.node):
-        if set(node.output) - {""} <= observed.constants:
+    for number, node in enumerate(executed.graph.node):
+        if set(node.output) - {""} <= executed.constants:
             continue  # folded before the first run
         name = f"{prefix}{node.name or f'{node.op_type}_{number}'}"
-        for run in observer.runs(node, observed):
-            inside = _graph_cost(observer, run.observed, f"{name}/")
+        for run in executor.runs(node, executed):
+            inside = _graph_cost(executor, run.executed, f"{name}/")
             step = sum(one.weight_bytes for one in inside)
             costs.extend(_over_steps(one, run.steps, step) for one in inside)
-        own = _node_cost(node, observed, name)
+        own = _node_cost(node, executed, name)
         if own != NodeCost(name=own.name, operator=own.operator):
             costs.append(own)
     return costs
@@ -156,14 +156,14 @@ def _over_steps(cost: NodeCost, steps: int, step_bytes: int) -> NodeCost:
     )
 
 
-def _node_cost(node: onnx.NodeProto, observed: Observed, name: str) -> NodeCost:
-    values = [observed.values.get(one) if one else None for one in node.input]
-    results = [observed.values.get(one) if one else None for one in node.output]
+def _node_cost(node: onnx.NodeProto, executed: Executed, name: str) -> NodeCost:
+    values = [executed.values.get(one) if one else None for one in node.input]
+    results = [executed.values.get(one) if one else None for one in node.output]
     made = sum(one.size for one in results if one is not None)
     weights = sum(
         value.nbytes
         for one, value in zip(node.input, values, strict=True)
-        if value is not None and one in observed.constants
+        if value is not None and one in executed.constants
     )
     base = NodeCost(name=name, operator=node.op_type, weight_bytes=weights)
     if node.op_type in RECURRENT:

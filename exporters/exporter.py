@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from ..bundle import Bundle, check_target, golden_bytes, npz_bytes, staging, write_manifest
 from ..errors import ParityError, SessionError, SignatureError, StreamingError
-from ..manifest import GOLDEN, PARITY, STATES, Manifest, Variant
+from ..manifest import DESCENDING, GOLDEN, PARITY, STATES, Manifest, Variant
 from ..runtime.machine import versions
 from ..runtime.session import load
 from ..signature import BATCH, AxisRange, LengthsSpec, Signature, StateSpec, TensorSpec, parse_lengths, parse_tensor
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
 
 #: Weights beyond this many bytes go to a file of their own beside the graph.
 EXTERNAL_DATA_BYTES = LIMIT_BYTES // 2
-
-#: What the manifest's source says where the source takes lengths in descending order only.
-_DESCENDING = "descending_lengths"
 
 _TIGHT_NOTE = (
     "The source's answer depends on where the longest row ends, so padded arrays must end with it; "
@@ -220,7 +217,7 @@ def prove_bundle(
     variants = [
         one for one in bundle.manifest.variants if one.mode == "offline" and precision in {None, one.precision}
     ] or [bundle.variant(precision or "auto")]
-    answers = _ask(module, signature, traced={}, descending=bool(bundle.manifest.source.get(_DESCENDING)))
+    answers = _ask(module, signature, traced={}, descending=bool(bundle.manifest.source.get(DESCENDING)))
     if any(one.tight for one in signature.lengths):
         answers = without_loose(answers)
     reports = []
@@ -244,7 +241,7 @@ def _prove_and_write(
     variant = _save(graph, folder, job.opset, options.external_data_bytes)
     source = dict(manifest.source)
     if captured.needs_sorted_lengths:
-        source[_DESCENDING] = True
+        source[DESCENDING] = True
     manifest = replace(manifest, variants=(variant,), source=source)
     write_manifest(folder, manifest)
     if progress is not None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from ..errors import InputError
-from .bodies import BODIES, check_state, keep
+from .bodies import BODIES, check_state, fake_results, keep, restored, stacked
 from .recording import Recorder
 from .standins import observing
 
@@ -80,10 +80,11 @@ def _loop(
     if not outputs:
         # What the outputs would have looked like, one step must tell; its answer is not used.
         _, output = step(state, *constants)
-        return state, pytree.tree_map(lambda one: one if one is None else _stack([one], time_axis, 0), output)
-    leaves = zip(*(pytree.tree_leaves(one) for one in outputs), strict=True)
-    stacked = [one[0] if one[0] is None else _stack(list(one), time_axis, len(one)) for one in leaves]
-    return state, pytree.tree_unflatten(stacked, pytree.tree_structure(outputs[0]))
+        return state, pytree.tree_map(
+            lambda one: one if one is None else one.narrow(min(time_axis, one.dim() - 1), 0, 0),
+            stacked([output], time_axis),
+        )
+    return state, stacked(outputs, time_axis)
 
 
 def _captured(
@@ -97,12 +98,11 @@ def _captured(
     time_axis: int,
 ) -> tuple[Any, Any]:
     """Record one step, and leave one operator in the graph that stands for all of them."""
-    structure = pytree.tree_structure(state)
     begins = _one_boolean(condition(state, *constants))
     # Tensors of their own, so that one that is given twice is two inputs of the body.
     initial = [one.clone() for one in pytree.tree_leaves(state)]
     with Recorder(initial) as recorder:
-        given = pytree.tree_unflatten(initial, structure)
+        given = pytree.tree_unflatten(initial, pytree.tree_structure(state))
         following, output = step(given, *constants)
         goes_on = _one_boolean(condition(following, *constants))
     check_state(state, following, "while_loop")
@@ -118,11 +118,7 @@ def _captured(
         [size for one in answered for size in one.shape],
         observed.loop_name("loop"),
     )
-    outputs = iter(results[len(initial) :])
-    return (
-        pytree.tree_unflatten(list(results[: len(initial)]), structure),
-        pytree.tree_map(lambda one: None if one is None else next(outputs), output),
-    )
+    return restored(results, state, output)
 
 
 @torch.library.custom_op("rnnx::while_loop", mutates_args=())
@@ -161,18 +157,7 @@ def _(
 ) -> list[Tensor]:
     _, *results = BODIES[body](*states, *captured)
     steps = torch.library.get_ctx().new_dynamic_size(min=0) if len(results) > len(states) else 0
-    finals = [torch.empty_like(one) for one in results[: len(states)]]
-    outputs = []
-    for one in results[len(states) :]:
-        shape = list(one.shape)
-        shape.insert(min(time_axis, len(shape)), steps)
-        outputs.append(one.new_empty(shape))
-    return [*finals, *outputs]
-
-
-def _stack(outputs: list[Tensor], time_axis: int, steps: int) -> Tensor:
-    axis = min(time_axis, outputs[0].dim())
-    return torch.stack(outputs, axis).narrow(axis, 0, steps)
+    return fake_results(results, len(states), steps, time_axis)
 
 
 def _one_boolean(answer: Any) -> Tensor:  # noqa: ANN401
@@ -187,9 +172,9 @@ def _one_boolean(answer: Any) -> Tensor:  # noqa: ANN401
 
 def _limit(max_steps: int | Tensor | None, state: Any) -> Tensor | None:  # noqa: ANN401
     """The largest number of steps as an int64 scalar, on the state's device."""
-    if max_steps is None or isinstance(max_steps, Tensor):
-        if max_steps is None:
-            return None
+    if max_steps is None:
+        return None
+    if isinstance(max_steps, Tensor):
         if max_steps.numel() != 1 or max_steps.dtype.is_floating_point or max_steps.dtype is torch.bool:
             raise InputError(
                 f"max_steps is a tensor {max_steps.dtype} {tuple(max_steps.shape)}; it must be one whole number."

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..bundle import Bundle, check_target, staging, write_manifest
 from ..errors import BudgetError, BundleExistsError, SignatureError
-from ..manifest import PARITY, Quantization
+from ..manifest import DESCENDING, PARITY, Quantization
 from ..runtime.session import STREAMING, load
 from ..runtime.verify import verify
 from .budgets import Budget
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 PRECISIONS = (PRECISION,)
 #: How many nodes a message lists.
 _LISTED = 12
-#: What the manifest's source says where the source takes lengths in descending order only; see exporter.py.
-_DESCENDING = "descending_lengths"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -216,7 +214,7 @@ def _prove(
     """The parity matrix, fp32 against int8; the costliest node goes back to fp32 until it passes."""
     manifest = bundle.manifest
     signature = manifest.signature
-    cases = _answerable(bundle, build_matrix(signature, traced={}, descending=bool(manifest.source.get(_DESCENDING))))
+    cases = _answerable(bundle, build_matrix(signature, traced={}, descending=bool(manifest.source.get(DESCENDING))))
     with load(bundle.path, provider="cpu", precision="fp32", threads=1) as session:
         answers = ask(session.run, cases)
     if any(one.tight for one in signature.lengths):

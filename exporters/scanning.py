@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from ..errors import InputError
-from .bodies import BODIES, check_state, keep
+from .bodies import BODIES, check_state, fake_results, keep, restored, stacked
 from .recording import Recorder
 from .standins import observing
 
@@ -80,9 +80,7 @@ def _loop(
         outputs.append(output)
     if reverse:
         outputs.reverse()
-    leaves = zip(*(pytree.tree_leaves(one) for one in outputs), strict=True)
-    stacked = [one[0] if one[0] is None else torch.stack(one, min(time_axis, one[0].dim())) for one in leaves]
-    return state, pytree.tree_unflatten(stacked, pytree.tree_structure(outputs[0]))
+    return state, stacked(outputs, time_axis)
 
 
 def _captured(
@@ -100,10 +98,9 @@ def _captured(
     initial = [one.clone() for one in pytree.tree_leaves(state)]
     sequences = pytree.tree_leaves(sequence)
     first = [one.clone() for one in pytree.tree_leaves(_at(sequence, time_axis, 0))]
-    structure = pytree.tree_structure(state)
     with Recorder([*initial, *first]) as recorder:
         following, output = step(
-            pytree.tree_unflatten(initial, structure),
+            pytree.tree_unflatten(initial, pytree.tree_structure(state)),
             pytree.tree_unflatten(first, pytree.tree_structure(sequence)),
             *constants,
         )
@@ -113,11 +110,7 @@ def _captured(
     results = torch.ops.rnnx.scan.default(
         pytree.tree_leaves(state), sequences, recorder.captured, number, time_axis, reverse, observed.loop_name("scan")
     )
-    outputs = iter(results[len(initial) :])
-    return (
-        pytree.tree_unflatten(list(results[: len(initial)]), structure),
-        pytree.tree_map(lambda one: None if one is None else next(outputs), output),
-    )
+    return restored(results, state, output)
 
 
 @torch.library.custom_op("rnnx::scan", mutates_args=())
@@ -155,14 +148,7 @@ def _(
 ) -> list[Tensor]:
     first = [one.select(time_axis, 0) for one in sequences]
     results = BODIES[body](*states, *first, *captured)
-    steps = sequences[0].shape[time_axis]
-    finals = [torch.empty_like(one) for one in results[: len(states)]]
-    outputs = []
-    for one in results[len(states) :]:
-        shape = list(one.shape)
-        shape.insert(min(time_axis, len(shape)), steps)
-        outputs.append(one.new_empty(shape))
-    return [*finals, *outputs]
+    return fake_results(results, len(states), sequences[0].shape[time_axis], time_axis)
 
 
 def _at(sequence: Any, time_axis: int, t: int) -> Any:  # noqa: ANN401

@@ -25,7 +25,7 @@ _TRIPS = "rnnx.trips."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Observed:
+class Executed:
     """A graph, and what it computed.
 
     Attributes:
@@ -44,30 +44,30 @@ class Run:
     """A subgraph as its node ran it.
 
     Attributes:
-        observed: its first iteration.
+        executed: its first iteration.
         steps: how many iterations there were.
     """
 
-    observed: Observed
+    executed: Executed
     steps: int
 
 
-class Observer:
+class Executor:
     """Runs the graphs of one model."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         """Take over a model whose local functions are inlined."""
         self._model = model
 
-    def whole(self, feed: Mapping[str, NDArray[Any]]) -> Observed:
+    def whole(self, feed: Mapping[str, NDArray[Any]]) -> Executed:
         """The main graph with these inputs.
 
         Raises:
             ModelFileError: ONNX Runtime does not run it.
         """
-        return self._observe(self._model.graph, feed, {}, frozenset())
+        return self._execute(self._model.graph, feed, {}, frozenset())
 
-    def runs(self, node: onnx.NodeProto, around: Observed) -> Iterator[Run]:
+    def runs(self, node: onnx.NodeProto, around: Executed) -> Iterator[Run]:
         """The subgraphs that this node ran: the body of a ``Scan`` or ``Loop``, the chosen branch of an ``If``.
 
         Raises:
@@ -83,7 +83,7 @@ class Observer:
             steps = pairs[0][0].shape[pairs[0][1]]
             if steps:
                 yield Run(
-                    observed=self._body(body, [*states, *(array.take(0, axis) for array, axis in pairs)], around),
+                    executed=self._body(body, [*states, *(array.take(0, axis) for array, axis in pairs)], around),
                     steps=steps,
                 )
         elif node.op_type == "Loop":
@@ -91,27 +91,27 @@ class Observer:
             steps = around.values[_TRIPS + node.output[0]].shape[0]
             if steps:
                 first = [np.array(0, np.int64), np.array(True), *given[2:]]  # noqa: FBT003  (a condition, not a flag)
-                yield Run(observed=self._body(body, first, around), steps=steps)
+                yield Run(executed=self._body(body, first, around), steps=steps)
         elif node.op_type == "If" and given[0] is not None:
             branch = attributes["then_branch" if bool(given[0]) else "else_branch"].g
-            yield Run(observed=self._body(branch, [], around), steps=1)
+            yield Run(executed=self._body(branch, [], around), steps=1)
 
-    def _body(self, body: onnx.GraphProto, arguments: Sequence[NDArray[Any] | None], around: Observed) -> Observed:
+    def _body(self, body: onnx.GraphProto, arguments: Sequence[NDArray[Any] | None], around: Executed) -> Executed:
         feed = {
             declared.name: array for declared, array in zip(body.input, arguments, strict=True) if array is not None
         }
         # A name that is made inside hides the outer one.
         own = {one.name for one in body.input} | {one.name for one in body.initializer}
         seen = {name: around.values[name] for name in sorted(_used(body) - own) if name in around.values}
-        return self._observe(body, feed, seen, around.constants & seen.keys())
+        return self._execute(body, feed, seen, around.constants & seen.keys())
 
-    def _observe(
+    def _execute(
         self,
         graph: onnx.GraphProto,
         feed: Mapping[str, NDArray[Any]],
         outer: Mapping[str, NDArray[Any]],
         constant: frozenset[str],
-    ) -> Observed:
+    ) -> Executed:
         """Run a graph with every value as an output."""
         copy = onnx.GraphProto()
         copy.CopyFrom(graph)
@@ -127,7 +127,7 @@ class Observer:
                 _count_trips(node)
         names = [name for node in copy.node for name in node.output if name]
         if not names:
-            return Observed(graph=graph, values={**fed, **stored}, constants=constant | stored.keys())
+            return Executed(graph=graph, values={**fed, **stored}, constants=constant | stored.keys())
         copy.output.extend(onnx.ValueInfoProto(name=name) for name in names)
         model = onnx.ModelProto(ir_version=self._model.ir_version, graph=copy)
         model.opset_import.extend(self._model.opset_import)
@@ -137,7 +137,7 @@ class Observer:
         except Exception as error:
             raise ModelFileError(f"the graph '{graph.name}' cannot be run to count its operations: {error}") from error
         made = {name: value for name, value in zip(names, found, strict=True) if isinstance(value, np.ndarray)}
-        return Observed(
+        return Executed(
             graph=graph,
             values={**fed, **stored, **made},
             constants=_constants(graph, constant | stored.keys()),
