@@ -1,4 +1,4 @@
-"""``rnnx quantize``: int8 variants within an accuracy budget."""
+"""``rnnx quantize``: variants of lower precision within an accuracy budget."""
 
 from __future__ import annotations
 
@@ -12,24 +12,27 @@ from .progress import lines
 from .table import table
 
 if TYPE_CHECKING:
-    from ..exporters.budgets import Budget
-    from ..exporters.quantize import Quantized
+    from ..exporters.quantization.budgets import Budget
+    from ..exporters.quantization.results import Quantized
 
 
 @click.command("quantize")
 @click.argument("bundle", type=click.Path())
-@click.option("--precision", default="int8", show_default=True, help="The precision to add.")
+@click.option("--precision", default="int8", show_default=True, help="What to add: int8 for CPUs, fp16 for GPUs.")
+@click.option("--fp16-interface", is_flag=True, help="With fp16: inputs, outputs and states are float16 too.")
 @click.option("--budget-sqnr", type=float, metavar="DB", help="Signal to noise to keep, dB; 30 where nothing is said.")
 @click.option("--budget-drift", type=float, metavar="SHARE", help="Largest difference over 1,000 steps, such as 1e-2.")
 @click.option("--budget", metavar="POINTS", help="What --metric may lose: 0.5% or 0.005 of its own unit.")
 @click.option(
-    "--metric", metavar="NAME=SOURCE", help="Takes an rnnx.Session, returns a number: accuracy=eval.py:score."
+    "--metric", metavar="NAME=SOURCE", help="Takes an offline rnnx.Session, returns a number: accuracy=eval.py:score."
 )
 @click.option("--lower-is-better", is_flag=True, help="The metric counts errors.")
 @click.option("--data", metavar="SOURCE", help="What to measure on: FILE.npz or file.py:function. [golden vectors]")
 @click.option("-o", "--out", metavar="NAME.rnnx", help="The bundle to write; BUNDLE itself by default.")
-@click.option("--log", metavar="FILE", help="Measurements, from which a search goes on. [OUT with .int8-search.json]")
-@click.option("--force", is_flag=True, help="Replace the bundle at --out, or int8 variants that are there already.")
+@click.option(
+    "--log", metavar="FILE", help="Measurements, from which a search goes on. [OUT with .PRECISION-search.json]"
+)
+@click.option("--force", is_flag=True, help="Replace the bundle at --out, or variants of --precision that BUNDLE has.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(  # noqa: PLR0917  (click passes them by name)
     bundle: str,
@@ -42,13 +45,18 @@ def command(  # noqa: PLR0917  (click passes them by name)
     out: str | None,
     log: str | None,
     *,
+    fp16_interface: bool,
     lower_is_better: bool,
     force: bool,
     as_json: bool,
 ) -> None:
-    """Add to BUNDLE variants in a lower precision: as many nodes as stay within the budget."""
-    from ..exporters.budgets import parse_budget
-    from ..exporters.quantize import quantize
+    """Add to BUNDLE variants in a lower precision: as many nodes as stay within the budget.
+
+    int8 holds weights in 8 bits. fp16 computes in half precision what is safe there; a CPU runs it too, in float32 and
+    slower, so load it with --provider cuda. Both may be in one bundle.
+    """
+    from ..exporters.quantization.budgets import parse_budget
+    from ..exporters.quantization.quantize import quantize
 
     if (metric is None) != (budget is None) or sum(one is not None for one in (budget_sqnr, budget_drift, budget)) > 1:
         raise click.UsageError("give one of --budget-sqnr, --budget-drift, or --budget together with --metric.")
@@ -61,9 +69,10 @@ def command(  # noqa: PLR0917  (click passes them by name)
         precision=precision,
         budget=allowed,
         data=data,
+        interface=fp16_interface,
         out=out,
         overwrite=force,
-        log=log or target.with_name(f"{target.name.removesuffix('.rnnx')}.int8-search.json"),
+        log=log or target.with_name(f"{target.name.removesuffix('.rnnx')}.{precision}-search.json"),
         progress=lines(),
     )
     click.echo(json.dumps(made.to_json(), indent=1) if as_json else _text(made, allowed))

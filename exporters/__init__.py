@@ -15,18 +15,35 @@ if TYPE_CHECKING:
     from .checkpoint import load_checkpoint
     from .exporter import Exported, export, prove_bundle
     from .looping import while_loop
+    from .quantization.budgets import Budget, parse_budget
+    from .quantization.quantize import quantize
     from .scanning import scan
     from .source import Source, load_source
 
-__all__ = ["Exported", "Source", "export", "load_checkpoint", "load_source", "prove_bundle", "scan", "while_loop"]
+__all__ = [
+    "Budget",
+    "Exported",
+    "Source",
+    "export",
+    "load_checkpoint",
+    "load_source",
+    "parse_budget",
+    "prove_bundle",
+    "quantize",
+    "scan",
+    "while_loop",
+]
 
 _HOMES = {
+    "Budget": "quantization.budgets",
     "Exported": "exporter",
     "Source": "source",
     "export": "exporter",
     "load_checkpoint": "checkpoint",
     "load_source": "source",
+    "parse_budget": "quantization.budgets",
     "prove_bundle": "exporter",
+    "quantize": "quantization.quantize",
     "scan": "scanning",
     "while_loop": "looping",
 }

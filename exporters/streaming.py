@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 from ..errors import StreamingError
 from ..manifest import Variant
+from ..runtime.casting import cast_inputs, cast_outputs
 from ..runtime.stream import run_in_chunks
 from ..signature import BATCH, Signature, StateSpec, TensorSpec
 from .bisect import graph_outputs
@@ -185,7 +186,9 @@ def prove_streaming(
         chosen = Answers(cases=cases, references=[answers.references[i] for i in kept], undefined={})
 
         def run(inputs: Mapping[str, NDArray[Any]], chunks: str = chunks) -> dict[str, NDArray[Any]]:
-            return run_in_chunks(session, inputs, _cuts(chunks, _steps(inputs, signature, time)), time)
+            given = cast_inputs(session.signature, inputs)
+            answer = run_in_chunks(session, given, _cuts(chunks, _steps(inputs, signature, time)), time)
+            return cast_outputs(signature, answer)
 
         reports.append(judge(chosen, run, signature, variant=session.variant.key, tolerance=tolerance))
     return replace(reports[0], rows=tuple(row for report in reports for row in report.rows), undefined={})

@@ -68,14 +68,32 @@ def test_a_metric_from_a_file(bundle, tmp_path):
     assert not (tmp_path / "r.rnnx").exists()
 
 
+def test_fp16_beside_int8_and_its_own_log(bundle, tmp_path):
+    assert run(bundle, "-o", tmp_path / "q.rnnx").exit_code == 0
+    made = run(tmp_path / "q.rnnx", "--precision", "fp16", "--fp16-interface")
+    assert made.exit_code == 0, made.output
+    assert re.search(r"l0 +GRU +5,376 +fp16 +- +within at least 30\.0 dB", made.output)
+    assert "int8-offline" in made.output
+    assert "fp16-streaming" in made.output
+    assert (tmp_path / "q.fp16-search.json").is_file()
+    shown = CliRunner().invoke(main, ["inspect", str(tmp_path / "q.rnnx")]).output
+    assert re.search(r"input: float16\[batch, time, 24\]|input +input: float16", shown)
+    assert CliRunner().invoke(main, ["verify", str(tmp_path / "q.rnnx"), "--provider", "cpu"]).exit_code == 0
+    again = run(tmp_path / "q.rnnx", "--precision", "fp16")
+    assert again.exit_code == 1
+    assert "has fp16 variants already. Replace them with --force" in again.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (["--budget", "0.5%"], 2, "--budget together with --metric"),
         (["--budget-sqnr", "30", "--budget-drift", "0.1"], 2, "give one of"),
         (["--budget", "1%", "--metric", "accuracy=nosuch.py:score"], 1, "'nosuch.py' does not exist"),
-        (["--precision", "int4"], 1, "precision 'int4' cannot be made here; allowed is int8"),
+        (["--precision", "int4"], 1, "precision 'int4' cannot be made here; allowed are int8, fp16"),
         (["--budget-sqnr", "200"], 1, "no node of"),
+        (["--precision", "fp16", "--budget-sqnr", "200"], 1, "can be fp16 within the budget of at least 200.0 dB"),
+        (["--fp16-interface"], 1, "a float16 interface belongs to precision 'fp16'"),
     ],
 )
 def test_wrong_use(arguments, code, message, bundle, tmp_path):

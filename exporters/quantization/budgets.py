@@ -7,8 +7,9 @@
 - ``metric``: by how much the user's own metric becomes worse, in its own unit (0.005 is half a point of an accuracy
   between 0 and 1); at most the limit.
 
-What stands beyond a row's length is padding and is not counted. Whole numbers and booleans are not either: they are
-held to be equal on the golden vectors.
+What stands beyond a row's length is padding and is not counted, nor is what fills in for no answer, such as a mask's
+-1e9: as signal it would hide any noise. Whole numbers and booleans are not counted either: on the golden vectors they
+are held to be equal.
 """
 
 from __future__ import annotations
@@ -19,20 +20,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import BudgetError
-from .source import load_callable
+from ...errors import BudgetError
+from ..source import load_callable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from ..runtime.session import Session
-    from ..signature import Signature, TensorSpec
+    from ...runtime.session import Session
+    from ...signature import Signature, TensorSpec
 
 SQNR, DRIFT, METRIC = "sqnr", "drift", "metric"
 #: Steps of the run over which drift is measured.
 DRIFT_STEPS = 1000
+#: What is alike in both answers and this many times larger than all that differs is no answer.
+_FILLING = 1e4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +44,8 @@ class Metric:
 
     Attributes:
         name: what to call it.
-        score: takes a :class:`rnnx.Session` of an offline variant and returns a number.
+        score: takes a :class:`rnnx.Session` of an offline variant and returns a number. A streaming variant has the
+            same nodes in the lower precision; that it gives the same answers is for the parity matrix to prove.
         lower_is_better: whether it counts errors.
         origin: what it is made of, so that a search is not resumed with another one.
     """
@@ -225,13 +229,23 @@ def floats(signature: Signature) -> list[TensorSpec]:
 def _pairs(
     signature: Signature, spec: TensorSpec, cases: Sequence[tuple[Any, Any, Any]]
 ) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Reference and candidate of one output in each case, without padding and without what is infinite in both."""
+    """Reference and candidate of one output in each case, without padding and without fillings."""
     pairs = []
     for inputs, reference, candidate in cases:
         one, other = (np.asarray(side[spec.name], np.float64) for side in (reference, candidate))
-        kept = _own(signature, spec, inputs, one.shape) & ~(np.isinf(one) & (one == other))
+        kept = _own(signature, spec, inputs, one.shape)
+        kept &= ~_filling(one, other, kept)
         pairs.append((one[kept], other[kept]))
     return pairs
+
+
+def _filling(one: NDArray[np.float64], other: NDArray[np.float64], counted: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which elements fill in for no answer: alike in both, and infinite or far larger than all that differs."""
+    differing = np.abs(one[counted & (one != other)])
+    largest = float(differing[np.isfinite(differing)].max(initial=0.0))
+    least = _FILLING * largest if largest > 0 else np.finfo(np.float64).max
+    filling: NDArray[np.bool_] = (one == other) & (np.abs(one) > least)
+    return filling
 
 
 def _own(

@@ -10,7 +10,7 @@ from rnnx.benchmarks.loop_cases import loop_cases
 from rnnx.benchmarks.stream_cases import stream_cases
 from rnnx.exporters import export
 from rnnx.exporters.passes import int8
-from rnnx.exporters.quantize import quantize
+from rnnx.exporters.quantization.quantize import quantize
 from rnnx.runtime.verify import verify
 
 CASES = {case.name: case for case in (*layer_cases(), *cell_cases(), *loop_cases(), *stream_cases())}

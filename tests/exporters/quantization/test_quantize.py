@@ -15,10 +15,10 @@ import rnnx
 from rnnx.bundle import Bundle, write_manifest
 from rnnx.errors import BudgetError, BundleExistsError, InputError, ShapeError, SignatureError
 from rnnx.exporters import export
-from rnnx.exporters.budgets import DRIFT, METRIC, Budget, Metric, drift, parse_budget, sqnr
-from rnnx.exporters.calibration import calibration, stretched
-from rnnx.exporters.narrowing import Found, narrow
-from rnnx.exporters.quantize import quantize
+from rnnx.exporters.quantization.budgets import DRIFT, METRIC, Budget, Metric, drift, parse_budget, sqnr
+from rnnx.exporters.quantization.calibration import calibration, stretched
+from rnnx.exporters.quantization.narrowing import Found, narrow
+from rnnx.exporters.quantization.quantize import quantize
 from rnnx.runtime.stream import run_in_chunks
 from rnnx.runtime.verify import verify
 from rnnx.signature import LengthsSpec, Signature, TensorSpec
@@ -288,7 +288,7 @@ def test_budgets_as_they_are_written(tmp_path):
     ):
         with pytest.raises(BudgetError, match=message):
             parse_budget(**wrong)
-    with pytest.raises(SignatureError, match="precision 'int4' cannot be made here; allowed is int8"):
+    with pytest.raises(SignatureError, match="precision 'int4' cannot be made here; allowed are int8, fp16"):
         quantize(tmp_path, precision="int4")
 
 

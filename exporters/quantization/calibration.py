@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InputError
+from ...errors import InputError
+from ..source import load_callable
 from .budgets import DRIFT_STEPS
-from .source import load_callable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from ..bundle import Bundle
-    from ..runtime.session import Session
-    from ..signature import Signature
+    from ...bundle import Bundle
+    from ...runtime.session import Session
+    from ...signature import Signature
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,48 +4,34 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import onnx
-import onnx_ir as ir
-
-from ..atomic import write_atomically
-from ..bundle import Bundle, write_manifest
-from ..errors import LoweringError
-from ..manifest import GOLDEN, STATES, Manifest, Tolerance, Variant
-from ..runtime.session import STREAMING, load
-from ..runtime.stream import run_in_chunks
-from ..runtime.verify import verify
+from ...atomic import write_atomically
+from ...runtime.session import STREAMING, load
+from ...runtime.stream import run_in_chunks
+from ...runtime.verify import verify
 from .budgets import DRIFT, METRIC, Budget, drift, sqnr
+from .building import build, read_graph
 from .calibration import answers, stretched
 from .narrowing import Found
-from .passes.int8 import Candidate, Int8Pass, candidates
-from .passes.simplify import LIMIT_BYTES, weight_bytes
+from .recipes import INT8, recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping
 
     from numpy.typing import NDArray
 
-    from ..runtime.session import Session
-    from ..signature import Signature
+    from ...bundle import Bundle
+    from ...runtime.session import Session
+    from ...signature import Signature
     from .calibration import Calibration
 
-PRECISION = "int8"
-#: The widest that an int8 variant may be off anywhere in the golden vectors and the parity matrix, as a share of each
-#: output's magnitude; beyond it is another model. How much is lost on the whole is for the budget to say. What a
-#: variant declares is measured, see :func:`declared`.
-WIDEST = Tolerance(atol=0.5, floor=1e-3)
-#: A declared tolerance is this many times what was measured, for machines that add up in another order, and no less
-#: than this share.
-_MARGIN, _TIGHTEST = 2.0, 0.01
 #: How streams are cut while their loss is measured.
 _CHUNK_STEPS = 10
-_LOG_VERSION = 1
+_LOG_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,11 +42,15 @@ class Task:
         bundle: with an fp32 offline variant.
         budget: what may be lost.
         data: what it is measured on.
+        precision: the lower one, ``int8`` or ``fp16``.
+        interface: whether inputs, outputs and states are of that precision too.
     """
 
     bundle: Bundle
     budget: Budget
     data: Calibration
+    precision: str = INT8
+    interface: bool = False
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -68,6 +58,7 @@ class Task:
         metric = self.budget.metric
         return {
             "version": _LOG_VERSION,
+            "precision": self.precision,
             "bundle": self.bundle.sha256,
             "data": self.data.sha256,
             "budget": self.budget.kind,
@@ -79,6 +70,8 @@ class Trials:
     """Measures sets of nodes in a temporary folder; a context manager.
 
     Attributes:
+        recipe: of the precision.
+        variants: the fp32 variants, offline and streaming, whose graphs export made.
         candidates: the nodes that there are.
         scale: what the cost of a single node is told in: dB where the budget is a metric's, because single nodes
             seldom move a metric at all.
@@ -99,16 +92,20 @@ class Trials:
         self._known = _read_log(log, task.fingerprint)
         self.measured = 0
         bundle, budget = task.bundle, task.budget
-        self.variants = [one for one in bundle.manifest.variants if one.precision == "fp32"]
-        bundle.variant("fp32")
+        self.variants = [one for one in bundle.manifest.variants if one.precision == "fp32" and not one.form]
+        offline = bundle.variant("fp32")
         bundle.check()
         told = any(one.dtype.startswith("float") for one in bundle.manifest.signature.outputs)
         self.scale = Budget() if budget.kind == METRIC and told else budget
-        self.candidates: list[Candidate] = candidates(read_graph(bundle, bundle.variant("fp32")))
         self._data = stretched(bundle.manifest.signature, task.data) if budget.kind == DRIFT else task.data
         with load(bundle.path, provider="cpu", precision="fp32", threads=1) as session:
             self.baseline = None if budget.metric is None else budget.metric(session)
             self._references = answers(session, self._data)
+        graph = read_graph(bundle, offline)
+        # The golden vectors too: every variant is held against them.
+        measured = [*self._data.cases, *(case.inputs for case in bundle.golden())]
+        self.recipe = recipe(task.precision, graph, bundle.manifest.signature, measured, interface=task.interface)
+        self.candidates = self.recipe.candidates(graph)
         with ExitStack() as stack:
             self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             self._stack = stack.pop_all()
@@ -122,11 +119,20 @@ class Trials:
         self._stack.close()
 
     def cost(self, name: str) -> float:
-        """The loss with this node alone in int8, on :attr:`scale`."""
+        """The loss with this node alone in the lower precision, on :attr:`scale`."""
         return self._measure((name,), check=False).loss
 
+    @property
+    def costs(self) -> dict[str, float]:
+        """What the nodes that were measured alone cost, by name."""
+        return {names[0]: loss for (names, checked), (loss, _) in self._known.items() if not checked}
+
+    def ordered(self, names: Collection[str]) -> list[str]:
+        """These nodes, those that cost least alone first."""
+        return sorted(names, key=lambda name: self.scale.badness(self.cost(name)))
+
     def measure(self, names: Collection[str]) -> Found:
-        """The loss with these nodes in int8, and whether it is within the budget and the golden vectors pass."""
+        """The loss with these nodes in the lower precision; whether the budget and the golden vectors allow it."""
         return self._measure(names, check=True)
 
     def _measure(self, names: Collection[str], *, check: bool) -> Found:
@@ -134,13 +140,13 @@ class Trials:
         if key not in self._known:
             if self._progress is not None:
                 which = f"'{next(iter(names))}' alone" if not check else f"{len(names)} of {len(self.candidates)} nodes"
-                self._progress(f"{PRECISION}: {which}")
+                self._progress(f"{self.recipe.precision}: {which}")
             self.measured += 1
-            build(self._task.bundle, self._folder, self.variants, names)
+            build(self._task.bundle, self._folder, self.variants, names, self.recipe, proof=True)
             loss = self._loss(self._task.budget if check else self.scale)
             missed = ""
             if check and self._task.budget.allows(loss):
-                report = verify(self._folder, provider="cpu", precision=PRECISION)
+                report = verify(self._folder, provider="cpu", precision=self.recipe.precision)
                 worst = max(
                     (row for row in report.rows if not row.passed), key=lambda row: row.max_abs_diff, default=None
                 )
@@ -156,13 +162,15 @@ class Trials:
     def _loss(self, budget: Budget) -> float:
         signature = self._task.bundle.manifest.signature
         if budget.metric is not None:
-            with load(self._folder, provider="cpu", precision=PRECISION, threads=1) as session:
+            with load(self._folder, provider="cpu", precision=self.recipe.precision, threads=1) as session:
                 assert self.baseline is not None
                 return budget.metric.drop(self.baseline, budget.metric(session))
         measure = drift if budget.kind == DRIFT else sqnr
         losses = []
         for variant in self.variants:
-            with load(self._folder, provider="cpu", precision=PRECISION, threads=1, mode=variant.mode) as session:
+            with load(
+                self._folder, provider="cpu", precision=self.recipe.precision, threads=1, mode=variant.mode
+            ) as session:
                 cases = self._cases(session, streaming=variant.mode == STREAMING)
                 losses.append(measure(signature, cases))
         return max(losses, key=budget.badness)
@@ -180,76 +188,6 @@ class Trials:
                 answer = run_in_chunks(session, inputs, range(_CHUNK_STEPS, steps, _CHUNK_STEPS), time)
                 cases.append((inputs, reference, answer))
         return cases
-
-
-def read_graph(bundle: Bundle, variant: Variant) -> ir.Model:
-    """The graph of a variant; its weights are read when they are needed."""
-    return ir.load(bundle.path / variant.file)
-
-
-def build(
-    bundle: Bundle,
-    folder: Path,
-    variants: Sequence[Variant],
-    names: Collection[str],
-    tolerance: Tolerance = WIDEST,
-) -> list[Variant]:
-    """Write the int8 variants with these nodes quantized, as a bundle with its golden vectors, into a folder.
-
-    Args:
-        bundle: the fp32 bundle.
-        folder: where to write; files of the same names are replaced.
-        variants: the fp32 variants, offline and streaming.
-        names: nodes of the offline graph; the streaming one has them under the same names.
-        tolerance: what the variants are held to.
-
-    Raises:
-        LoweringError: the ONNX checker rejects what was made.
-    """
-    made = []
-    for variant in variants:
-        graph = read_graph(bundle, variant)
-        there = {one.name for one in candidates(graph) if not one.refusal}
-        quantized = Int8Pass(there.intersection(names))(graph).model
-        made.append(_save(quantized, folder, variant, tolerance))
-    for name in (GOLDEN, STATES):
-        if name in bundle.manifest.files:
-            (folder / name).write_bytes(bundle.read(name))
-    manifest = bundle.manifest
-    write_manifest(
-        folder,
-        Manifest(name=manifest.name, signature=manifest.signature, variants=tuple(made), source=manifest.source),
-    )
-    return made
-
-
-def declared(shares: Iterable[float]) -> Tolerance:
-    """The tolerance of a variant that was off by these shares of its outputs' magnitudes."""
-    wanted = min(max(_TIGHTEST, _MARGIN * max(shares, default=0.0)), WIDEST.atol)
-    return replace(WIDEST, atol=float(f"{wanted:.2g}"))
-
-
-def _save(graph: ir.Model, folder: Path, of: Variant, tolerance: Tolerance) -> Variant:
-    file = f"{PRECISION}-{of.mode}.onnx"
-    data_files: tuple[str, ...] = ()
-    if weight_bytes(graph) > LIMIT_BYTES // 2:
-        data_files = (f"{file}.data",)
-        ir.save(graph, folder / file, external_data=data_files[0])
-    else:
-        proto = ir.to_proto(graph)
-        try:
-            onnx.checker.check_model(proto, full_check=True)
-        except Exception as error:
-            raise LoweringError(f"the ONNX checker rejects the int8 graph: {error}") from error
-        (folder / file).write_bytes(proto.SerializeToString(deterministic=True))
-    return replace(
-        of,
-        precision=PRECISION,
-        file=file,
-        tolerance=tolerance,
-        operators=Counter(node.op_type for node in graph.graph.all_nodes()),
-        data_files=data_files,
-    )
 
 
 def _is_whole(inputs: Mapping[str, NDArray[Any]], signature: Signature, time: str) -> bool:

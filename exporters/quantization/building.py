@@ -1,0 +1,113 @@
+"""A set of nodes becomes variants on disk: the files, their checks, and the manifest around them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import onnx
+import onnx_ir as ir
+
+from ...bundle import write_manifest
+from ...errors import LoweringError
+from ...manifest import GOLDEN, STATES, Manifest
+from ..passes.compact import CompactPass, strip
+from ..passes.simplify import LIMIT_BYTES, weight_bytes
+from ..streaming import CHUNKS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
+
+    from ...bundle import Bundle
+    from ...manifest import Tolerance, Variant
+    from ...signature import Signature, TensorSpec
+    from .recipes import Recipe
+
+
+def read_graph(bundle: Bundle, variant: Variant) -> ir.Model:
+    """The graph of a variant; its weights are read when they are needed."""
+    return ir.load(bundle.path / variant.file)
+
+
+def build(
+    bundle: Bundle,
+    folder: Path,
+    variants: Sequence[Variant],
+    names: Collection[str],
+    recipe: Recipe,
+    *,
+    tolerance: Tolerance | None = None,
+    proof: bool = False,
+    interface: bool = False,
+) -> list[Variant]:
+    """Write the variants with these nodes in the lower precision, as a bundle with its golden vectors, into a folder.
+
+    Args:
+        bundle: the fp32 bundle.
+        folder: where to write; files of the same names are replaced.
+        variants: the fp32 variants, offline and streaming.
+        names: nodes of the offline graph; the streaming one has them under the same names.
+        recipe: of the precision.
+        tolerance: what the variants are held to; the widest of the precision by default.
+        proof: whether to write what is proven, see :attr:`.recipes.Recipe.twin`, in place of the variants themselves.
+        interface: whether inputs, outputs and states are of that precision too.
+
+    Raises:
+        LoweringError: the ONNX checker rejects what was made.
+    """
+    made = []
+    for variant in variants:
+        graph = read_graph(bundle, variant)
+        there = {one.name for one in recipe.candidates(graph) if not one.refusal}
+        face = variant.signature or bundle.manifest.signature
+        half = recipe.face(face) if interface else frozenset()
+        converted = recipe.convert(graph, there.intersection(names), proof and recipe.twin, half)
+        new = _save(CompactPass()(converted).model, folder, variant, recipe.precision)
+        signature = half_face(face, half) if interface else variant.signature
+        made.append(replace(new, tolerance=tolerance or recipe.widest, signature=signature))
+    for name in (GOLDEN, STATES):
+        if name in bundle.manifest.files:
+            (folder / name).write_bytes(bundle.read(name))
+    manifest = bundle.manifest
+    write_manifest(
+        folder,
+        Manifest(name=manifest.name, signature=manifest.signature, variants=tuple(made), source=manifest.source),
+    )
+    return made
+
+
+def half_face(signature: Signature, names: Collection[str]) -> Signature:
+    """A signature whose inputs, outputs and states of these names are float16."""
+
+    def half(specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+        return tuple(replace(one, dtype="float16") if one.name in names else one for one in specs)
+
+    return replace(signature, inputs=half(signature.inputs), outputs=half(signature.outputs))
+
+
+def _save(graph: ir.Model, folder: Path, of: Variant, precision: str) -> Variant:
+    file = f"{precision}-{of.mode}.onnx"
+    data_files: tuple[str, ...] = ()
+    if weight_bytes(graph) > LIMIT_BYTES // 2:
+        data_files = (f"{file}.data",)
+        ir.save(graph, folder / file, external_data=data_files[0])
+    else:
+        proto = ir.to_proto(graph)
+        try:
+            onnx.checker.check_model(proto, full_check=True)
+        except Exception as error:
+            raise LoweringError(f"the ONNX checker rejects the {precision} graph: {error}") from error
+        chunks = [(one.key, one.value) for one in proto.metadata_props if one.key == CHUNKS]
+        strip(proto)
+        for key, value in chunks:  # for those who run the file without a manifest
+            proto.metadata_props.add(key=key, value=value)
+        (folder / file).write_bytes(proto.SerializeToString(deterministic=True))
+    return replace(
+        of,
+        precision=precision,
+        file=file,
+        operators=Counter(node.op_type for node in graph.graph.all_nodes()),
+        data_files=data_files,
+    )
