@@ -1,9 +1,10 @@
-"""Layers in int8 against ONNX Runtime's own fp32 operators: time, size and signal to noise.
+"""Layers in int8 against ONNX Runtime's own fp32 operators and OpenVINO: time, size and signal to noise.
 
-Both are timed in turns on the same inputs, so that whatever else the machine does hits both; a figure is the median of
+All are timed in turns on the same inputs, so that whatever else the machine does hits all; a figure is the median of
 the turns, a ratio the median of the turns' ratios with their quartiles. The weights are such as training leaves:
-normal, with rows that differ in magnitude. Run it with ``python -m rnnx.benchmarks.int8_layers``; what was found with
-it is in ``benchmarks/notes/quantization.md``.
+normal, with rows that differ in magnitude. OpenVINO runs the fp32 file by its defaults, which is bfloat16 where the
+processor has it; where it is not installed its column is empty. Run it with
+``python -m rnnx.benchmarks.int8_layers``; what was found with it is in ``benchmarks/notes/quantization.md``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,21 +24,23 @@ from torch import nn
 
 from ..bundle import Bundle
 from ..exporters import export
-from ..exporters.budgets import Budget
-from ..exporters.quantize import quantize
+from ..exporters.quantization.budgets import Budget
+from ..exporters.quantization.quantize import quantize
 from ..runtime.machine import cores, cpu, versions
 from ..runtime.ort import import_ort
+from .bench.peers import PeerMissingError, import_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from ..runtime.ort import OrtSession
+    Call = Callable[[dict[str, np.ndarray]], object]
 
 #: Layers, features and hidden size.
 SIZES = ((2, 80, 256), (2, 512, 512), (1, 1024, 1024))
 #: Batch and time.
 SHAPES = ((1, 1), (1, 100), (16, 100), (64, 50))
 KINDS = ("LSTM", "GRU", "RNN")
+_OPENVINO = "openvino"
 #: A budget that every node meets: what int8 takes is to be measured, not what is worth it.
 _ALL = Budget(limit=-1000.0)
 
@@ -56,6 +60,7 @@ class Row:
         ratio: median of fp32 over int8, turn by turn.
         low: its first quartile.
         high: its third quartile.
+        openvino: the same for OpenVINO, fp32 over its time; None where it is not installed.
         turns: how many there were.
         sqnr_db: signal to quantization noise on the bundle's golden vectors, dB.
         bytes_share: the int8 file's bytes as a share of the fp32 file's.
@@ -71,6 +76,7 @@ class Row:
     ratio: float
     low: float
     high: float
+    openvino: float | None
     turns: int
     sqnr_db: float
     bytes_share: float
@@ -100,11 +106,13 @@ def measure(kind: str, size: tuple[int, int, int], folder: Path, threads: int, s
     made = quantize(path, budget=_ALL)
     bundle = Bundle.open(path)
     files = {precision: bundle.read(bundle.variant(precision).file) for precision in ("fp32", "int8")}
-    sessions = {precision: _session(content, threads) for precision, content in files.items()}
+    calls = {precision: _session(content, threads) for precision, content in files.items()}
+    with suppress(PeerMissingError):
+        calls[_OPENVINO] = _openvino(files["fp32"], threads)
     generator = np.random.default_rng(0)
     for batch, steps in SHAPES:
         feed = {"input": generator.standard_normal((steps, batch, features)).astype(np.float32)}
-        taken = _turns(sessions, feed, seconds, repeats=20 if steps == 1 else 1)
+        taken = _turns(calls, feed, seconds, repeats=20 if steps == 1 else 1)
         ratios = taken["fp32"] / taken["int8"]
         low, middle, high = np.percentile(ratios, [25, 50, 75])
         yield Row(
@@ -118,37 +126,46 @@ def measure(kind: str, size: tuple[int, int, int], folder: Path, threads: int, s
             ratio=float(middle),
             low=float(low),
             high=float(high),
+            openvino=float(np.median(taken["fp32"] / taken[_OPENVINO])) if _OPENVINO in taken else None,
             turns=len(ratios),
             sqnr_db=made.loss,
             bytes_share=len(files["int8"]) / len(files["fp32"]),
         )
 
 
-def _turns(
-    sessions: dict[str, OrtSession], feed: dict[str, np.ndarray], seconds: float, repeats: int
-) -> dict[str, np.ndarray]:
-    """Seconds of one run of each session, turn by turn."""
-    taken: dict[str, list[float]] = {precision: [] for precision in sessions}
-    for session in sessions.values():
+def _turns(calls: dict[str, Call], feed: dict[str, np.ndarray], seconds: float, repeats: int) -> dict[str, np.ndarray]:
+    """Seconds of one run of each candidate, turn by turn."""
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    for call in calls.values():
         for _ in range(3):
-            session.run([], feed)
+            call(feed)
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(taken["fp32"]) < 7:
-        for precision, session in sessions.items():
+        for name, call in calls.items():
+            if repeats > 1:
+                call(feed)  # the weights of the candidate before fill the cache
             begun = time.perf_counter()
             for _ in range(repeats):
-                session.run([], feed)
-            taken[precision].append((time.perf_counter() - begun) / repeats)
-    return {precision: np.array(values) for precision, values in taken.items()}
+                call(feed)
+            taken[name].append((time.perf_counter() - begun) / repeats)
+    return {name: np.array(values) for name, values in taken.items()}
 
 
-def _session(content: bytes, threads: int) -> OrtSession:
+def _session(content: bytes, threads: int) -> Call:
     ort = import_ort()
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
-    return ort.InferenceSession(
+    session = ort.InferenceSession(
         content, options, providers=["CPUExecutionProvider"], provider_options=[{}], enable_fallback=0
     )
+    return lambda feed: session.run([], feed)
+
+
+def _openvino(content: bytes, threads: int) -> Call:
+    core = import_engine(_OPENVINO).Core()
+    compiled = core.compile_model(core.read_model(content), "CPU", {"INFERENCE_NUM_THREADS": threads})
+    request = compiled.create_infer_request()
+    return lambda feed: request.infer(feed, share_inputs=True)
 
 
 @click.command()
@@ -157,21 +174,24 @@ def _session(content: bytes, threads: int) -> OrtSession:
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="Only this kind. Repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def main(threads: int, seconds: float, kinds: tuple[str, ...], *, as_json: bool) -> None:
-    """Time LSTM, GRU and RNN stacks in int8 against ONNX Runtime's fp32 operators, on the CPU."""
+    """Time LSTM, GRU and RNN stacks in int8 against ONNX Runtime's fp32 operators and OpenVINO, on the CPU."""
     rows: list[Row] = []
-    head = "| kind | size | batch | time | fp32 ms | int8 ms | ratio (quartiles) | SQNR dB | bytes |"
+    head = "| kind | size | batch | time | fp32 ms | int8 ms | ratio (quartiles) | OpenVINO | SQNR dB | bytes |"
     if not as_json:
-        tools = ", ".join(f"{name} {version}" for name, version in versions(("onnxruntime", "torch")).items())
-        click.echo(f"{cpu()}, {cores()} cores, {threads} threads; {tools}\n\n{head}\n|{'---|' * 9}")
+        tools = ", ".join(
+            f"{name} {version}" for name, version in versions(("onnxruntime", "torch", _OPENVINO)).items()
+        )
+        click.echo(f"{cpu()}, {cores()} cores, {threads} threads; {tools}\n\n{head}\n|{'---|' * 10}")
     with tempfile.TemporaryDirectory() as folder:
         for kind in kinds or KINDS:
             for size in SIZES:
                 for row in measure(kind, size, Path(folder), threads, seconds):
                     rows.append(row)
                     if not as_json:
+                        peer = "-" if row.openvino is None else f"{row.openvino:.2f}"
                         click.echo(
                             f"| {row.kind} | {row.size} | {row.batch} | {row.time} | {row.fp32_ms:.3f} | "
-                            f"{row.int8_ms:.3f} | {row.ratio:.2f} ({row.low:.2f} to {row.high:.2f}) | "
+                            f"{row.int8_ms:.3f} | {row.ratio:.2f} ({row.low:.2f} to {row.high:.2f}) | {peer} | "
                             f"{row.sqnr_db:.1f} | {row.bytes_share:.0%} |"
                         )
     if as_json:

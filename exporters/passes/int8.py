@@ -1,7 +1,7 @@
 """Eight bits: the heavy nodes of an fp32 graph, those asked for, replaced by quantized ones; bodies too.
 
 The face and all states stay float32. Activations are quantized on the spot (dynamic quantization), so nothing has to be
-calibrated; what each node costs in accuracy is for :mod:`rnnx.exporters.quantize` to measure, which then says which
+calibrated; what each node costs in accuracy is for :mod:`rnnx.exporters.quantization` to measure, which then says which
 nodes to take. Forms were chosen by measurement, see ``benchmarks/notes/quantization.md``.
 """
 
@@ -28,6 +28,7 @@ from .int8_products import (
 )
 from .int8_scan import quantize_scan, scan_refusal
 from .int8_weights import CONTRIB, constant_of
+from .inward import InwardPass
 from .naming import MODULE, module_of, name_values
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ class Int8Pass(ir.passes.InPlacePass):
                     node.metadata_props.pop(note, None)
             common.RemoveUnusedNodesPass()(model)
             name_values(model)
+            InwardPass()(model)
         return ir.passes.PassResult(model, modified=bool(chosen))
 
     def _chosen(self, there: list[Candidate]) -> list[str]:

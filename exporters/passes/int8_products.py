@@ -1,7 +1,9 @@
 """Products with weights in eight bits: ``MatMul`` and ``Gemm``, an ``Embedding``'s rows, a convolution's kernels.
 
 ``DynamicQuantizeMatMul`` (ONNX Runtime's contrib operators) quantizes its first input on the spot, with one scale for
-all of it, to unsigned eight bits, multiplies whole numbers, and adds a bias in float32.
+all of it, to unsigned eight bits, multiplies whole numbers, and adds a bias in float32. Where few rows are multiplied,
+a scale of each column takes it more time than a node that multiplies the scales in afterwards: there the product has
+one scale, and the columns' come after.
 
 Convolutions keep computing in float32 and only lie in the file in eight bits: ``ConvInteger`` took four times as long
 as ``Conv`` wherever it was measured (``benchmarks/notes/quantization.md``). ONNX Runtime multiplies the scales in when
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from ..layer import Builder
 
 
+#: A bias larger than this many times its column's scale would, divided by it, come near the end of float32.
+_LARGEST_SHARE = 1e30
 #: The operator set from which reductions take their axes as an input.
 _AXES_AS_INPUT = 18
 
@@ -60,7 +64,7 @@ def product(
     )[0]
 
 
-def frame_product(
+def step_product(
     builder: Builder,
     x: ir.Value,
     matrix: NDArray[np.float32],
@@ -69,12 +73,59 @@ def frame_product(
     name: str,
     key: tuple[object, ...],
 ) -> ir.Value:
+    """``x @ matrix + bias`` as :func:`product` has it, in two nodes that take less time where ``x`` has few rows.
+
+    ``x @ matrix + bias = (x @ quantized + bias / scale) scale``
+    """
+    quantized, scale = in_columns(matrix)
+    within, after = None, bias
+    if bias is not None and (np.abs(bias) < scale * np.float32(_LARGEST_SHARE)).all():
+        within, after = bias / scale, None
+    whole = contrib(
+        builder,
+        "DynamicQuantizeMatMul",
+        x,
+        builder.constant(f"{name}.int8", quantized, key=("int8", *key)),
+        _unit(builder),
+        None,
+        None if within is None else builder.constant(f"{name}.bias", within, key=("int8 bias", within.tobytes())),
+        name=name,
+    )[0]
+    scales = builder.constant(f"{name}.scale", scale, key=("int8 scale", *key))
+    node = name.removeprefix(f"{builder.prefix}/")
+    scaled = builder.call("Mul", whole, scales, name=f"{node}/Mul")
+    if after is None:
+        return scaled
+    added = builder.constant(f"{name}.bias", after, key=("int8 bias", after.tobytes()))
+    return builder.call("Add", scaled, added, name=f"{node}/Add")
+
+
+def frame_product(
+    builder: Builder,
+    x: ir.Value,
+    matrix: NDArray[np.float32],
+    *,
+    bias: NDArray[np.float32] | None,
+    name: str,
+    key: tuple[object, ...],
+    apart: bool = False,
+) -> ir.Value:
     """``x @ matrix + bias`` as :func:`product` has it, but with a scale for each frame of ``x``, not one for all.
 
     A loud frame then leaves a quiet one its eight bits, and no frame's answer depends on another's: not on other rows
     of a batch, on padding, or on where a sequence was cut. With ``s = max |x|`` of each frame:
 
         x @ matrix = s (round(127 x / s) @ quantized) scale / 127
+
+    Args:
+        builder: records the nodes.
+        x: float32 ``(..., inputs)``.
+        matrix: float32 ``(inputs, outputs)``.
+        bias: float32 ``(outputs,)``, or None.
+        name: of the product's node and the start of its weights' names.
+        key: what the matrix is made from; equal keys share it.
+        apart: multiply the columns' scales in by a node of its own: less time where there are few frames, more where
+            there are many.
     """
     quantized, scale = in_columns(matrix)
     weights = builder.constant(f"{name}.int8", quantized, key=("int8", *key))
@@ -92,12 +143,20 @@ def frame_product(
     frame = builder.call("Max", largest, least, name=f"{steps}/Max")
     even = builder.call("Div", x, frame, name=f"{steps}/Div")
     whole = builder.call("QuantizeLinear", even, share, middle, name=f"{steps}/QuantizeLinear")
-    product_of = contrib(builder, "MatMulIntegerToFloat", whole, weights, share, scales, middle, name=name)[0]
+    given = _unit(builder) if apart else scales
+    product_of = contrib(builder, "MatMulIntegerToFloat", whole, weights, share, given, middle, name=name)[0]
+    if apart:
+        product_of = builder.call("Mul", product_of, scales, name=f"{steps}/columns")
     scaled = builder.call("Mul", product_of, frame, name=f"{steps}/Mul")
     if bias is None:
         return scaled
     added = builder.constant(f"{name}.bias", bias, key=("int8 bias", bias.tobytes()))
     return builder.call("Add", scaled, added, name=f"{steps}/Add")
+
+
+def _unit(builder: Builder) -> ir.Value:
+    """The scale of a product whose columns' scales come after it."""
+    return builder.constant("int8_f32_one", np.array(1, np.float32))
 
 
 def matmul_refusal(node: ir.Node) -> str:
@@ -137,9 +196,10 @@ def quantize_matmul(node: ir.Node, builder: Builder) -> None:
         if bias is not None:
             old = addition.outputs[0]
     key = (node.op_type, node.inputs[1])
-    # In a body a step is small, and what each of its nodes takes counts.
-    whole = not builder.is_outermost(node.graph) or is_even(node.inputs[0])
-    chosen = product if whole else frame_product
+    if not builder.is_outermost(node.graph):
+        chosen = step_product  # a step is small, and what each of its nodes takes counts
+    else:
+        chosen = product if is_even(node.inputs[0]) else frame_product
     new = chosen(builder, node.inputs[0], matrix, bias=bias, name=f"{builder.prefix}/int8", key=key)
     take_place(old, new)
     if addition is not None and bias is not None:

@@ -38,7 +38,7 @@ from .int8_frames import (
     without_axis,
     zeros_beyond,
 )
-from .int8_products import frame_product, product
+from .int8_products import frame_product, product, step_product
 from .int8_weights import float_weight
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 _GRU_ORDER = (1, 0, 2)
 _GATES = {"GRU": 3, "RNN": 1}
 _NONLINEARITIES = {"tanh": "Tanh", "relu": "Relu"}
+#: For a projection to more columns, a further pass over all frames costs more than it saves a single one.
+_FEW_COLUMNS = 2048
 _TAKEN = {"hidden_size", "direction", "activations", "linear_before_reset", "layout"}
 
 
@@ -161,7 +163,8 @@ def _direction(
         projected = product(builder, sequence, weights.w, bias=weights.outer, name=name, key=key)
     else:
         weights = weights.inside()
-        projected = frame_product(builder, sequence, weights.w, bias=None, name=name, key=key)
+        few = weights.w.shape[1] <= _FEW_COLUMNS
+        projected = frame_product(builder, sequence, weights.w, bias=None, name=name, key=key, apart=few)
     scanned = [projected]
     if node.op_type == "GRU":
         # Cut once for all steps rather than in each of them.
@@ -231,7 +234,9 @@ def _body(node: ir.Node, builder: Builder, weights: _Weights, name: str, *, mask
     inputs = [h, *projected]
     if node.op_type == "RNN":
         function = [one.lower() for one in node.attributes.get_strings("activations", ())] or ["tanh"]
-        moved = product(step, h, weights.r, bias=weights.inner, name=f"{name}/recurrence", key=("R", *weights.source))
+        moved = step_product(
+            step, h, weights.r, bias=weights.inner, name=f"{name}/recurrence", key=("R", *weights.source)
+        )
         h_next = step.call(
             _NONLINEARITIES[function[min(index, len(function) - 1)]], step.call("Add", projected[0], moved)
         )
@@ -254,7 +259,7 @@ def _body(node: ir.Node, builder: Builder, weights: _Weights, name: str, *, mask
 
 def _gru_step(step: Builder, h: ir.Value, projected: list[ir.Value], weights: _Weights, name: str) -> ir.Value:
     size = weights.hidden_size
-    moved = product(step, h, weights.r, bias=weights.inner, name=f"{name}/recurrence", key=("R", *weights.source))
+    moved = step_product(step, h, weights.r, bias=weights.inner, name=f"{name}/recurrence", key=("R", *weights.source))
     under_sigmoid, new = step.call_multi("Split", moved, step.ints(2 * size, size), count=2, name="cut", axis=-1)
     reset, update = _gates(step, under_sigmoid, projected[0], size)
     candidate = step.call("Tanh", step.call("Add", projected[1], step.call("Mul", reset, new)))
@@ -269,7 +274,7 @@ def _gru_step_reset_first(
 
     def moved(value: ir.Value, which: str, matrix: NDArray[np.float32], bias: NDArray[np.float32] | None) -> ir.Value:
         key = ("R", which, *weights.source)
-        return product(step, value, matrix, bias=bias, name=f"{name}/{which}", key=key)
+        return step_product(step, value, matrix, bias=bias, name=f"{name}/{which}", key=key)
 
     inner = None if weights.inner is None else weights.inner[:cut]
     reset, update = _gates(step, moved(h, "gates", weights.r[:, :cut], inner), projected[0], size)

@@ -45,5 +45,6 @@ class SimplifyPass(ir.passes.FunctionalPass):
 
 
 def weight_bytes(model: ir.Model) -> int:
-    """Bytes of all weights."""
-    return sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value is not None)
+    """Bytes of all weights, those of bodies among them."""
+    weights = (value.const_value for graph in model.graphs() for value in graph.initializers.values())
+    return sum(one.nbytes for one in weights if one is not None)
