@@ -4,12 +4,13 @@ ONNX Runtime checks little: a negative length, an index past an embedding's end 
 ends in a message about a node, or in wrong numbers. Everything is therefore held against the signature first.
 
 A signature is compiled once, into tuples of what to compare, because :meth:`Feeder.feed` runs before every step of a
-stream: it may cost a few microseconds and no more.
+stream: it may cost a few microseconds and no more. What passed last is remembered by names, dtypes and shapes, and
+passes again without more ado, but for what depends on values: lengths and indices.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +28,26 @@ if TYPE_CHECKING:
 
 #: Up to this many values Python finds the smallest and largest sooner than NumPy does.
 _FEW = 64
+
+
+class _Passed(NamedTuple):
+    """Inputs that passed every check, as far as the checks depend on it.
+
+    Attributes:
+        given: how many inputs there were, lengths among them.
+        forms: name, shape and dtype of each array that is not lengths.
+        lengths: names of the lengths that were among the inputs.
+        sizes: of the dynamic axes.
+        absent: the states that were left out.
+        ranged: the inputs whose values are to be checked.
+    """
+
+    given: int
+    forms: tuple[tuple[str, tuple[int, ...], np.dtype[Any]], ...]
+    lengths: tuple[str, ...]
+    sizes: list[int]
+    absent: tuple[TensorPlan, ...]
+    ranged: tuple[TensorPlan, ...]
 
 
 class Feeder:
@@ -53,6 +74,8 @@ class Feeder:
             if spec.name in measured
         )
         self._names = frozenset(spec.name for spec in signature.inputs)
+        # Read once and replaced as a whole, so that threads may share it.
+        self._passed: _Passed | None = None
 
     def feed(
         self, inputs: Mapping[str, Any], lengths: ArrayLike | Mapping[str, ArrayLike] | None = None
@@ -68,6 +91,24 @@ class Feeder:
             DtypeError: an array has another dtype than declared.
             ShapeError: an array has another rank or size than declared.
         """
+        passed = self._passed
+        if passed is None or not _is_alike(passed, inputs):
+            return self._checked(inputs, lengths)
+        feed = dict(inputs)
+        for plan in passed.ranged:
+            value = feed[plan.name]
+            if value.size:
+                _check_range(plan, value)
+        if self.lengths or lengths is not None:
+            self._add_lengths(feed, inputs, lengths, passed.sizes)
+        for plan in passed.absent:
+            feed[plan.name] = self._zeros(plan, passed.sizes)
+        return feed
+
+    def _checked(
+        self, inputs: Mapping[str, Any], lengths: ArrayLike | Mapping[str, ArrayLike] | None
+    ) -> dict[str, NDArray[Any]]:
+        """As :meth:`feed`, with every check; what passes is remembered."""
         feed: dict[str, NDArray[Any]] = {}
         sizes = [-1] * len(self._axes)
         absent: list[TensorPlan] = []
@@ -78,7 +119,7 @@ class Feeder:
                     self._check(plan, value, sizes)
                     feed[plan.name] = value
                 elif value is not None:
-                    return self.feed(*ragged.densify(self.tensors, self.lengths, inputs, lengths))
+                    return self._checked(*ragged.densify(self.tensors, self.lengths, inputs, lengths))
                 elif plan.is_state:
                     absent.append(plan)
                 else:
@@ -90,12 +131,21 @@ class Feeder:
                 f"inputs must be a mapping of names to arrays, found {type(inputs).__name__}. "
                 f"Write {{'{self.tensors[0].name}': array}}."
             ) from None
+        forms = tuple((name, value.shape, value.dtype) for name, value in feed.items())
         if self.lengths or lengths is not None:
             self._add_lengths(feed, inputs, lengths, sizes)
         for plan in absent:
             feed[plan.name] = self._zeros(plan, sizes)
         if not inputs.keys() <= self._names:
             raise self._unknown(inputs)
+        self._passed = _Passed(
+            given=len(inputs),
+            forms=forms,
+            lengths=tuple(plan.name for plan in self.lengths if plan.name in inputs),
+            sizes=sizes,
+            absent=tuple(absent),
+            ranged=tuple(plan for plan in self.tensors if plan.has_range and plan.name in feed),
+        )
         return feed
 
     def _check(self, plan: TensorPlan, value: NDArray[Any], sizes: list[int]) -> None:
@@ -199,6 +249,22 @@ class Feeder:
         meant = f" Did you mean '{near}'?" if near else ""
         allowed = ", ".join(f"'{spec.name}'" for spec in self.signature.inputs)
         return InputError(f"input '{name}' is not known.{meant} The model takes {allowed}.")
+
+
+def _is_alike(passed: _Passed, inputs: Mapping[str, Any]) -> bool:
+    """Whether the inputs have the names, dtypes and shapes of those that passed.
+
+    Types are compared for identity: a dict and arrays of NumPy's own, whose dtypes are single objects. Anything else,
+    a subclass or a dtype of equal meaning, takes the long way, which knows what to do with it.
+    """
+    if type(inputs) is not dict or len(inputs) != passed.given:
+        return False
+    for name, shape, dtype in passed.forms:
+        value = inputs.get(name)
+        if type(value) is not np.ndarray or value.dtype is not dtype or value.shape != shape:
+            return False
+    # As many names, and each of them there: the same names.
+    return all(name in inputs for name in passed.lengths) if passed.lengths else True
 
 
 def _check_range(plan: TensorPlan, value: NDArray[Any]) -> None:

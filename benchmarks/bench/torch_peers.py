@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,7 @@ class TorchPeer:
             # Fresh for each shape: beyond its limit of recompilations torch goes back to eager without a word.
             torch.compiler.reset()
             compiled = torch.compile(module, dynamic=False)
+            self.note = _left_to_eager(module)
             return lambda given: compiled(**given)
         if self.spec.engine == "torchscript":
             scripted = self._script(arguments)
@@ -87,6 +89,15 @@ class TorchPeer:
     def close(self) -> None:
         """Forget the model."""
         del self._module
+
+
+def _left_to_eager(module: torch.nn.Module) -> str:
+    """Which layers ``torch.compile`` runs as they are, as it comes; empty where there are none."""
+    layers = sorted({type(one).__name__ for one in module.modules() if isinstance(one, torch.nn.RNNBase)})
+    # Not a documented name. Where it is gone nothing is known, so nothing is said.
+    if not layers or getattr(importlib.import_module("torch._dynamo.config"), "allow_rnn", True):
+        return ""
+    return f"torch.compile leaves {', '.join(layers)} to eager"
 
 
 @lru_cache(maxsize=1)
