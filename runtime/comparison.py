@@ -3,11 +3,13 @@
 Floats must agree within ``atol * max(scale, floor)``, where the scale is the largest magnitude that the output has
 over all cases: telling by relative error alone gives NaN on states that are zero, and telling each case by its own
 magnitude holds a nearly silent case to a tolerance below float32's own resolution of what was added up to make it.
-Integers and booleans must be equal. NaN never passes, not even against NaN.
+What fills in for no answer, such as the -1e9 of a mask, is no part of that scale, or it would let everything else pass:
+such a value is held to the same tolerance of its own magnitude. Integers and booleans must be equal. NaN never passes, not even against NaN.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,14 @@ if TYPE_CHECKING:
 
     from ..manifest import Tolerance
     from ..signature import Axis
+
+
+#: A filling is at least so large, and so many times as large as the largest answer.
+_FILLING = 1e4
+_APART = 1e3
+
+#: A name in an axis such as ``time//2``.
+_WORD = re.compile(r"[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,13 +55,17 @@ class Difference:
 
 
 def scale_of(arrays: Iterable[NDArray[Any]]) -> float:
-    """Largest finite magnitude in all of these arrays; zero where there is none."""
-    largest = 0.0
-    for array in arrays:
-        if array.size and array.dtype.kind == "f":
-            magnitudes = np.abs(array[np.isfinite(array)].astype(np.float64))
-            largest = max(largest, float(magnitudes.max(initial=0.0)))
-    return largest
+    """Largest finite magnitude in all of these arrays that is no filling; zero where there is none."""
+    floats = [array[np.isfinite(array)] for array in arrays if array.dtype.kind == "f"]
+    magnitudes = [np.abs(array.astype(np.float64)) for array in floats if array.size]
+    largest = max((float(one.max()) for one in magnitudes), default=0.0)
+    if largest < _FILLING:
+        return largest
+    ascending = np.unique(np.concatenate(magnitudes))
+    below, above = ascending[:-1], ascending[1:]
+    # Relative to one at least: outputs of zeros and a few large answers have no filling.
+    gaps = np.flatnonzero((above >= _FILLING) & (above >= _APART * np.maximum(below, 1.0)))
+    return float(below[gaps[0]]) if gaps.size else largest
 
 
 def common_region(
@@ -66,15 +80,16 @@ def common_region(
         reference: what the source gave.
         candidate: what the variant gave.
         axes: the output's declared axes.
-        measured: names of the axes that lengths measure; along any other axis a difference in size stays one.
+        measured: names of the axes that lengths measure, which an axis such as ``time//2`` follows; along any other
+            axis a difference in size stays one.
 
     Returns:
         A view of the candidate, cut to the reference's size along its measured axes; never longer than the candidate.
     """
     if reference.ndim != candidate.ndim or reference.ndim != len(axes):
         return candidate
-    cut = (slice(size if axis in measured else None) for axis, size in zip(axes, reference.shape, strict=True))
-    return candidate[tuple(cut)]
+    follows = (isinstance(axis, str) and any(one in measured for one in _WORD.findall(axis)) for axis in axes)
+    return candidate[tuple(slice(size if one else None) for one, size in zip(follows, reference.shape, strict=True))]
 
 
 def compare(reference: NDArray[Any], candidate: NDArray[Any], *, tolerance: Tolerance, scale: float) -> Difference:
@@ -107,6 +122,12 @@ def compare(reference: NDArray[Any], candidate: NDArray[Any], *, tolerance: Tole
         apart = np.abs(reference.astype(np.float64) - candidate.astype(np.float64))
     # Infinity minus itself is NaN: masked scores are -inf on both sides and are equal.
     apart = np.where(reference == candidate, 0.0, apart)
+    # A filling beyond the scale is held to the tolerance of its own magnitude.
+    within = max(scale, tolerance.floor)
+    magnitudes = np.abs(reference.astype(np.float64))
+    beyond = np.isfinite(magnitudes) & (magnitudes > within)
+    if beyond.any():
+        apart[beyond] *= within / magnitudes[beyond]
     return _largest(apart, allowed)
 
 

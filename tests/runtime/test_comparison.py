@@ -62,6 +62,19 @@ def test_scale():
     assert scale_of([]) == 0
 
 
+def test_a_masks_filling_is_no_part_of_the_scale() -> None:
+    """With -1e9 in the scale a tolerance of 1e-5 would let answers differ by 1e4."""
+    assert scale_of([F32([1, -3, -1e9]), F32([-1e9, 2.0])]) == 3
+    assert scale_of([F32([0, 0, -1e9])]) == 0
+    assert scale_of([F32([2e4, 1.5e4, 0.5, 30])]) == 2e4  # large answers among others, without a gap
+    assert scale_of([F32([-1e9, -1e9])]) == F32(1e9)
+    scores, tolerance = F32([1, -3, -1e9]), Tolerance(atol=1e-5, floor=1.0)
+    assert not compare(scores, F32([1.001, -3, -1e9]), tolerance=tolerance, scale=3).passed
+    assert compare(scores, F32([1, -3, -1e9 - 64]), tolerance=tolerance, scale=3).passed
+    assert not compare(scores, F32([1, -3, -1.001e9]), tolerance=tolerance, scale=3).passed
+    assert not compare(scores, F32([1, -3, -3e38]), tolerance=tolerance, scale=3).passed
+
+
 def test_common_region():
     axes = ("batch", "time", 2)
     candidate = np.arange(24).reshape(2, 6, 2)
@@ -73,5 +86,8 @@ def test_common_region():
     # Only measured axes are cut: elsewhere a difference in size is a difference.
     assert common_region(np.zeros((1, 4, 1)), candidate, axes=axes, measured={"time"}).shape == (2, 4, 2)
     assert common_region(np.zeros((2, 4, 2)), candidate, axes=axes, measured=()).shape == (2, 6, 2)
+    for axis, size in (("time//2", 4), ("(time-1)//2+1", 4), ("lifetime", 6), (6, 6)):
+        cut = common_region(np.zeros((2, 4, 2)), candidate, axes=("batch", axis, 2), measured={"time"})
+        assert cut.shape == (2, size, 2)
     assert common_region(np.zeros((2, 4)), candidate, axes=axes, measured={"time"}) is candidate
     assert common_region(np.zeros((2, 4, 2)), candidate, axes=("batch",), measured={"time"}) is candidate
