@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .atomic import write_atomically
 from .errors import (
     AlteredFileError,
     BundleError,
@@ -31,12 +32,27 @@ from .errors import (
     MissingFileError,
     VariantError,
 )
-from .manifest import GOLDEN, MANIFEST, STATES, FileEntry, Manifest, Variant, parse_manifest
+from .manifest import (
+    GOLDEN,
+    MANIFEST,
+    STATES,
+    TUNED,
+    FileEntry,
+    Manifest,
+    Variant,
+    identity,
+    manifest_bytes,
+    parse_manifest,
+    variant_key,
+)
+from .tuned import with_entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    from .tuned import Tuned
 
 _CHUNK_BYTES = 1 << 20
 
@@ -61,7 +77,8 @@ class Bundle:
     Attributes:
         path: its folder.
         manifest: the content of its manifest.
-        sha256: SHA-256 of the manifest, and so of everything in the bundle.
+        sha256: SHA-256 of the manifest, and so of everything in the bundle; what was tuned left out, see
+            :func:`rnnx.manifest.identity`.
     """
 
     path: Path
@@ -86,23 +103,61 @@ class Bundle:
             raise BundleNotFoundError(
                 f"'{folder}' {what}, so it is no bundle. Give a folder that 'rnnx export -o NAME.rnnx' wrote."
             ) from None
-        return cls(path=folder, manifest=parse_manifest(raw, folder), sha256=hashlib.sha256(raw).hexdigest())
+        return cls(path=folder, manifest=parse_manifest(raw, folder), sha256=identity(raw))
 
-    def variant(self, precision: str = "auto", mode: str = "offline") -> Variant:
-        """The variant of this precision and mode; ``auto`` takes fp32 where it is, else the first.
+    def variant(self, precision: str = "auto", mode: str = "offline", form: str = "") -> Variant:
+        """The variant of this precision, mode and form; ``auto`` takes fp32 where it is, else the first.
+
+        Args:
+            precision: ``fp32``, ``int8``, ``fp16`` or ``auto``.
+            mode: ``offline`` or ``streaming``.
+            form: empty for the graph that export makes; another form is taken only where it is named.
 
         Raises:
             VariantError: the bundle has none.
         """
-        fitting = [one for one in self.manifest.variants if one.mode == mode]
+        fitting = [one for one in self.manifest.variants if one.mode == mode and one.form == form]
         if precision == "auto":
             fitting.sort(key=lambda one: one.precision != "fp32")
         else:
             fitting = [one for one in fitting if one.precision == precision]
         if not fitting:
             there = ", ".join(f"'{one.key}'" for one in self.manifest.variants)
-            raise VariantError(f"bundle '{self.path}' has no variant '{precision}-{mode}'; it has {there}.")
+            wanted = variant_key(precision, mode, form)
+            raise VariantError(f"bundle '{self.path}' has no variant '{wanted}'; it has {there}.")
         return fitting[0]
+
+    def graph_sha256(self, variant: Variant) -> str:
+        """SHA-256 of what a variant's files are, by the manifest: equal only where graph and weights are."""
+        names = (variant.file, *variant.data_files)
+        return hashlib.sha256(" ".join(self._entry(name).sha256 for name in names).encode()).hexdigest()
+
+    def keep_tuned(self, entry: Tuned) -> Bundle:
+        """Write a tuned entry into the manifest, in place of one for the same key. No other byte means anything else.
+
+        Entries that others wrote since this bundle was opened stay.
+
+        Returns:
+            The bundle as it is now, of the same :attr:`sha256`.
+
+        Raises:
+            BundleError: the bundle changed in anything else meanwhile, or cannot be written to.
+        """
+        file = self.path / MANIFEST
+        now = Bundle.open(self.path)
+        if now.sha256 != self.sha256:
+            raise BundleError(
+                f"bundle '{self.path}' was changed while it was tuned, so nothing is kept. Tune it again."
+            )
+        data = json.loads(file.read_bytes())
+        data[TUNED] = [one.to_json() for one in with_entry(now.manifest.tuned, entry)]
+        try:
+            permissions = file.stat().st_mode
+            write_atomically(file, manifest_bytes(data))
+            file.chmod(permissions)
+        except OSError as error:
+            raise unwritable(self.path, error.strerror or str(error)) from error
+        return Bundle.open(self.path)
 
     def read(self, name: str) -> bytes:
         """The content of one file, checked against its hash.
@@ -269,9 +324,16 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
         if path.is_file() and path.name != MANIFEST
     }
     whole = replace(manifest, files=files)
-    text = json.dumps(whole.to_json(), indent=1, allow_nan=False) + "\n"
-    (folder / MANIFEST).write_text(text, encoding="utf-8")
+    (folder / MANIFEST).write_bytes(manifest_bytes(whole.to_json()))
     return whole
+
+
+def unwritable(path: Path, why: str) -> BundleError:
+    """The error for a bundle whose manifest cannot be replaced."""
+    return BundleError(
+        f"bundle '{path}' cannot be written to ({why}), so what is tuned cannot be kept in it. Copy it to where it "
+        "can, or look only: --dry-run."
+    )
 
 
 def hash_file(path: Path) -> FileEntry:

@@ -6,6 +6,7 @@ published in ``bundle.schema.json``.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import ManifestError, NewerSchemaError, UnsafePathError
 from .signature import Signature
+from .tuned import Tuned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +27,8 @@ MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
 PARITY = "parity.json"
 STATES = "states.npz"
+#: Key of the manifest's tuned entries.
+TUNED = "tuned"
 #: Key of the manifest's ``source`` where the source takes lengths in descending order only.
 DESCENDING = "descending_lengths"
 
@@ -184,6 +188,8 @@ class Variant:
         signature: its face where that is not the bundle's own: a streaming variant has states and no lengths.
         chunks: how many frames the runs of a stream take; None where that is any number.
         quantization: of a lower precision: what it was allowed to lose and what it lost; else None.
+        form: empty for the graph that export makes; else the name of another graph of the same precision and mode,
+            such as ``scan``, which computes the same in another way.
     """
 
     precision: str
@@ -196,11 +202,12 @@ class Variant:
     signature: Signature | None = None
     chunks: Chunks | None = None
     quantization: Quantization | None = None
+    form: str = ""
 
     @property
     def key(self) -> str:
-        """``fp32-offline``: the name of the variant."""
-        return f"{self.precision}-{self.mode}"
+        """``fp32-offline``, or ``fp32-offline-scan`` with a form: the name of the variant."""
+        return variant_key(self.precision, self.mode, self.form)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -228,6 +235,8 @@ class Manifest:
         tools: versions of what made it.
         files: every other file of the bundle, by path.
         notes: what a user should know, one sentence each.
+        tuned: the best way to run it on machines that it was tuned on. No part of what the bundle is: see
+            :func:`identity`.
     """
 
     name: str
@@ -237,6 +246,7 @@ class Manifest:
     tools: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, FileEntry] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    tuned: tuple[Tuned, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-able dict in the form of ``bundle.schema.json``."""
@@ -256,6 +266,7 @@ class Manifest:
                     "signature": None if one.signature is None else one.signature.to_json(),
                     "chunks": None if one.chunks is None else one.chunks.to_json(),
                     **({} if one.quantization is None else {"quantization": one.quantization.to_json()}),
+                    **({"form": one.form} if one.form else {}),
                 }
                 for one in self.variants
             ],
@@ -266,6 +277,7 @@ class Manifest:
                 path: {"size_bytes": entry.size_bytes, "sha256": entry.sha256}
                 for path, entry in sorted(self.files.items())
             },
+            **({TUNED: [one.to_json() for one in self.tuned]} if self.tuned else {}),
         }
 
     @classmethod
@@ -291,6 +303,7 @@ class Manifest:
                     chunks=None if one["chunks"] is None else Chunks.from_json(one["chunks"]),
                     # Left out where there is none, so that bundles of before have it too.
                     quantization=None if "quantization" not in one else Quantization.from_json(one["quantization"]),
+                    form=str(one.get("form", "")),
                 )
                 for one in data["variants"]
             ),
@@ -301,7 +314,13 @@ class Manifest:
                 _safe(path): FileEntry(size_bytes=int(entry["size_bytes"]), sha256=str(entry["sha256"]))
                 for path, entry in data["files"].items()
             },
+            tuned=tuple(Tuned.from_json(one) for one in data.get(TUNED, ())),
         )
+
+
+def variant_key(precision: str, mode: str, form: str = "") -> str:
+    """``fp32-offline``, or ``fp32-offline-scan`` with a form: the name of a variant."""
+    return "-".join([precision, mode, *([form] if form else [])])
 
 
 def parse_manifest(raw: bytes, folder: Path) -> Manifest:
@@ -313,7 +332,7 @@ def parse_manifest(raw: bytes, folder: Path) -> Manifest:
         UnsafePathError: it names a file outside of the bundle.
     """
     try:
-        data = json.loads(raw)
+        data = json.loads(raw, parse_constant=_no_number)
         version = data["schema_version"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ManifestError(
@@ -336,6 +355,30 @@ def parse_manifest(raw: bytes, folder: Path) -> Manifest:
     if not manifest.variants:
         raise ManifestError(f"'{folder / MANIFEST}' lists no variants. Export the bundle again.")
     return manifest
+
+
+def manifest_bytes(data: Mapping[str, Any]) -> bytes:
+    """A manifest's JSON as it is written to a file."""
+    return (json.dumps(data, indent=1, allow_nan=False) + "\n").encode()
+
+
+def identity(raw: bytes) -> str:
+    """SHA-256 of a manifest without its tuned entries, 64 hexadecimal digits.
+
+    Tuning says how to run a bundle, not what it is: a stream's state that was saved before goes on after it. Of a
+    manifest that rnnx wrote and nobody tuned it is the file's own SHA-256.
+
+    Args:
+        raw: a manifest that :func:`parse_manifest` took.
+    """
+    data = json.loads(raw)
+    data.pop(TUNED, None)
+    return hashlib.sha256(manifest_bytes(data)).hexdigest()
+
+
+def _no_number(name: str) -> float:
+    """NaN and infinities, which Python reads and JSON does not have."""
+    raise ValueError(f"{name} is no number")
 
 
 def _safe(name: object) -> str:

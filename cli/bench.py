@@ -7,60 +7,27 @@ import re
 
 import click
 
+from .params import Names, Numbers, axis_size
 from .progress import stages
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s)\Z")
 _MS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 
 
-class _Names(click.ParamType[tuple[str, ...]]):
-    """``cpu,cuda``."""
-
-    name = "names"
-
-    def convert(
-        self, value: str | tuple[str, ...], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        if isinstance(value, tuple):
-            return value
-        names = tuple(part.strip() for part in value.split(","))
-        if not all(names):
-            self.fail(f"'{value}' has an empty name. Write them with commas: a,b.", param, ctx)
-        return tuple(dict.fromkeys(names))
-
-
-class _Numbers(click.ParamType[tuple[int, ...]]):
-    """``1,16``: whole numbers from 1."""
-
-    name = "numbers"
-
-    def convert(
-        self, value: str | tuple[int, ...], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        parts = [part.strip() for part in value.split(",")]
-        if not all(part.isdecimal() and int(part) for part in parts):
-            self.fail(f"'{value}' must be a whole number from 1, or several with commas: 1,16.", param, ctx)
-        return tuple(dict.fromkeys(map(int, parts)))
-
-
 @click.command("bench")
 @click.argument("bundle", type=click.Path())
-@click.option("--provider", "providers", type=_Names(), default="cpu", show_default=True, help="cpu,cuda,tensorrt.")
+@click.option("--provider", "providers", type=Names(), default="cpu", show_default=True, help="cpu,cuda,tensorrt.")
 @click.option(
-    "--precision", "precisions", type=_Names(), default=(), help="fp32,int8,fp16; all in the bundle if absent."
+    "--precision", "precisions", type=Names(), default=(), help="fp32,int8,fp16; all in the bundle if absent."
 )
-@click.option("--mode", "modes", type=_Names(), default="offline", show_default=True, help="offline,streaming.")
-@click.option("--batch", "batches", type=_Numbers(), default=(), help="Batch sizes; 1 if absent.")
-@click.option("--time", "times", type=_Numbers(), default=(), help="Steps of a sequence or chunk; 1,100 if absent.")
+@click.option("--mode", "modes", type=Names(), default="offline", show_default=True, help="offline,streaming.")
+@click.option("--batch", "batches", type=Numbers(), default=(), help="Batch sizes; 1 if absent.")
+@click.option("--time", "times", type=Numbers(), default=(), help="Steps of a sequence or chunk; 1,100 if absent.")
 @click.option("--size", "sizes", multiple=True, metavar="AXIS=SIZE", help="Size of another dynamic axis. Repeatable.")
-@click.option(
-    "--threads", type=_Numbers(), default=(), help="Threads within one operator; one for each core if absent."
-)
+@click.option("--threads", type=Numbers(), default=(), help="Threads within one operator; one for each core if absent.")
 @click.option(
     "--peers",
-    type=_Names(),
+    type=Names(),
     default=(),
     help="torch,torch-compile,torchscript,onnxruntime,openvino,openvino-f32. Those of torch need --source.",
 )
@@ -136,7 +103,7 @@ def command(  # noqa: PLR0917  (click passes them by name)
         reference=reference,
         frame_period_ms=None if frame_period is None else _milliseconds(frame_period),
         data=None if data is None else read_inputs([data]),
-        sizes=dict(map(_size, sizes)),
+        sizes=dict(map(axis_size, sizes)),
         seconds=seconds,
         seed=seed,
         resources=not no_resources,
@@ -174,10 +141,3 @@ def _fraction(text: str) -> float:
     if not 0 <= value < 10:
         raise click.BadParameter(f"'{text}' must be a share from 0, such as 5%.", param_hint="'--threshold'")
     return value
-
-
-def _size(text: str) -> tuple[str, int]:
-    axis, equals, size = text.partition("=")
-    if not axis or not equals or not size.isdecimal():
-        raise click.BadParameter(f"'{text}' must be AXIS=SIZE, such as source=20.", param_hint="'--size'")
-    return axis, int(size)

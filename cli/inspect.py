@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..manifest import variant_key
 from .table import table
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def _text(bundle: Bundle) -> str:
         f"{manifest.name} ({bundle.path}), SHA-256 {bundle.sha256[:16]}",
         _face(manifest),
         _variants(manifest),
+        *([_tuned(manifest)] if manifest.tuned else []),
         table(
             ("file", "bytes", "SHA-256"),
             [(name, entry.size_bytes, entry.sha256[:16]) for name, entry in manifest.files.items()],
@@ -92,6 +94,24 @@ def _variants(manifest: Manifest) -> str:
     ]
     lines += [f"{one.key}: {one.quantization}" for one in manifest.variants if one.quantization is not None]
     return "\n".join(lines)
+
+
+def _tuned(manifest: Manifest) -> str:
+    return table(
+        ("tuned for", "mode", "machine", "provider", "variant", "settings", "over the default"),
+        [
+            (
+                one.label,
+                one.mode,
+                one.machine,
+                one.provider,
+                variant_key(one.precision, one.mode, one.form),
+                one.settings,
+                f"{one.measured.ratio:.2f} [{one.measured.low:.2f}, {one.measured.high:.2f}]",
+            )
+            for one in manifest.tuned
+        ],
+    )
 
 
 def _plain(value: object) -> str:

@@ -23,6 +23,13 @@ from .table import table
 @click.option("--provider", default="auto", show_default=True, help="auto, cpu, cuda or tensorrt.")
 @click.option("--precision", default="auto", show_default=True, help="auto, fp32, int8 or fp16.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads within one operator; one for each core if absent.")
+@click.option(
+    "--tuned",
+    is_flag=False,
+    flag_value="",
+    metavar="[p99 1x1]",
+    help="Run as 'rnnx tune' found best on this machine; name the entry where there are several.",
+)
 @click.option("--output-dir", required=True, type=click.Path(), help="Folder for the file NAME.npy of each output.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(  # noqa: PLR0917  (click passes them by name)
@@ -32,6 +39,7 @@ def command(  # noqa: PLR0917  (click passes them by name)
     provider: str,
     precision: str,
     threads: int | None,
+    tuned: str | None,
     output_dir: str,
     *,
     as_json: bool,
@@ -41,9 +49,10 @@ def command(  # noqa: PLR0917  (click passes them by name)
     from .arrays import fitted, read_inputs, read_lengths, write_arrays
 
     arrays, sizes = read_inputs(inputs), read_lengths(lengths)
-    with load(bundle, provider=provider, precision=precision, threads=threads) as session:
+    wish = False if tuned is None else tuned or True
+    with load(bundle, provider=provider, precision=precision, threads=threads, tuned=wish) as session:
         outputs = session.run(fitted(arrays, session.signature), sizes)
-        choice, variant = session.provider_report, session.variant.key
+        choice, variant, use = session.provider_report, session.variant.key, session.tuned
     files = write_arrays(output_dir, outputs)
     if as_json:
         listed = [
@@ -51,8 +60,10 @@ def command(  # noqa: PLR0917  (click passes them by name)
             for name, array in outputs.items()
         ]
         report = {"bundle": bundle, "variant": variant, "provider": choice.to_json(), "outputs": listed}
+        if use is not None:
+            report["tuned"] = use.to_json()
         click.echo(json.dumps(report, indent=1))
     else:
         rows = [(name, array.dtype, list(array.shape), files[name]) for name, array in outputs.items()]
         click.echo(table(("output", "dtype", "shape", "file"), rows))
-        click.echo(f"variant: {variant}\nprovider: {choice}")
+        click.echo(f"variant: {variant}\nprovider: {choice}" + ("" if use is None else f"\ntuned: {use}"))

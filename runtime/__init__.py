@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .doctor import Diagnosis, diagnose
+    from .engine import Engine
     from .providers import ProviderChoice
     from .session import Session, load
     from .state import State
     from .stream import Stream
     from .verify import VerifyReport
 
-__all__ = ["Diagnosis", "ProviderChoice", "Session", "State", "Stream", "VerifyReport", "diagnose", "load"]
+__all__ = ["Diagnosis", "Engine", "ProviderChoice", "Session", "State", "Stream", "VerifyReport", "diagnose", "load"]
 
 _HOMES = {
     "Diagnosis": ".doctor",
+    "Engine": ".engine",
     "ProviderChoice": ".providers",
     "Session": ".session",
     "State": ".state",

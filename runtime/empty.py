@@ -61,7 +61,7 @@ def _size(axis: Axis, sizes: Mapping[str, int]) -> int:
     if isinstance(axis, int):
         return axis
     try:
-        return max(_value(ast.parse(axis, mode="eval").body, sizes), 0)
+        return max(size_of(ast.parse(axis, mode="eval").body, sizes), 0)
     except (KeyError, SyntaxError, TypeError, ZeroDivisionError):
         known = ", ".join(f"'{name}'" for name in sizes)
         raise ShapeError(
@@ -70,11 +70,16 @@ def _size(axis: Axis, sizes: Mapping[str, int]) -> int:
         ) from None
 
 
-def _value(node: ast.expr, sizes: Mapping[str, int]) -> int:
+def size_of(node: ast.expr, sizes: Mapping[str, int]) -> int:
+    """Value of an axis expression that was parsed, such as ``time//2``, where axes have these sizes.
+
+    Raises:
+        KeyError, TypeError, ZeroDivisionError: it names another axis, or is no such expression.
+    """
     if isinstance(node, ast.Constant) and type(node.value) is int:
         return node.value
     if isinstance(node, ast.Name):
         return sizes[node.id]
     if isinstance(node, ast.BinOp):
-        return _OPERATORS[type(node.op)](_value(node.left, sizes), _value(node.right, sizes))
+        return _OPERATORS[type(node.op)](size_of(node.left, sizes), size_of(node.right, sizes))
     raise TypeError(type(node).__name__)

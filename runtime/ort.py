@@ -114,6 +114,10 @@ class OrtOptions(Protocol):
     intra_op_num_threads: int
     inter_op_num_threads: int
     log_severity_level: int
+    graph_optimization_level: Any
+
+    def add_session_config_entry(self, key: str, value: str, /) -> None:
+        """Set an option that is named by a text."""
 
 
 class Ort(Protocol):
@@ -128,6 +132,10 @@ class Ort(Protocol):
     @property
     def __file__(self) -> str | None:
         """Where the module lies."""
+
+    @property
+    def GraphOptimizationLevel(self) -> Any:  # noqa: ANN401, N802  (an enumeration; ONNX Runtime's own name)
+        """How far a graph is rewritten before it is run."""
 
     def SessionOptions(self) -> OrtOptions:  # noqa: N802  (ONNX Runtime's own name)
         """New options."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from ..signature import TensorSpec
     from .plans import LengthsPlan, TensorPlan
 
 #: dtype kinds that Python numbers may have for a declared kind: whole numbers may become floats, never the reverse.
@@ -162,15 +163,15 @@ def _pad(
                 "no lengths for it, so padding would change its answers. Give rows of one size, or run them one by one."
             )
     shape = [max((row.shape[index] for row in rows), default=0) for index in range(len(inner))]
-    padded = np.full((len(rows), *shape), _padding(plan), plan.dtype)
+    padded = np.full((len(rows), *shape), padding_value(plan.spec), plan.dtype)
     for target, row in zip(padded, rows, strict=True):
         target[tuple(slice(size) for size in row.shape)] = row
     return np.ascontiguousarray(np.moveaxis(padded, 0, position)), sizes
 
 
-def _padding(plan: TensorPlan) -> int:
+def padding_value(spec: TensorSpec) -> int:
     """Zero, or the value nearest to it in the declared range: padding must not look like a wrong index."""
-    minimum, bound = plan.spec.minimum, plan.spec.bound
+    minimum, bound = spec.minimum, spec.bound
     if minimum is not None and minimum > 0:
         return minimum
     return bound - 1 if bound is not None and bound <= 0 else 0

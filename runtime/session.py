@@ -16,13 +16,16 @@ from ..manifest import Chunks
 from ..signature import TIME
 from .binding import binding_plan
 from .bound import Binder
+from .direct import direct_run
 from .empty import empty_answer
 from .inputs import Feeder
-from .ort import LOG_FATAL, import_ort
+from .options import check_provider_options, given_options, own_options, spare_half
+from .ort import import_ort
 from .pending import Waiting
 from .providers import AUTO, check_name, open_session
 from .state import State
 from .stream import Stream
+from .tuning import find_tuned, only_tuned
 
 if TYPE_CHECKING:
     import os
@@ -33,8 +36,10 @@ if TYPE_CHECKING:
     from ..manifest import Variant
     from ..signature import Signature
     from .bound import BoundState
-    from .ort import Ort, OrtOptions, OrtSession
+    from .direct import Run
+    from .ort import OrtOptions, OrtSession
     from .providers import ProviderChoice
+    from .tuning import TunedUse
 
 STREAMING = "streaming"
 
@@ -44,10 +49,12 @@ def load(
     *,
     provider: str = AUTO,
     precision: str = "auto",
+    form: str = "",
     threads: int | None = None,
     mode: str = "offline",
     session_options: OrtOptions | None = None,
     provider_options: Mapping[str, Any] | None = None,
+    tuned: bool | str = False,
 ) -> Session:
     """Load one variant of a bundle.
 
@@ -56,24 +63,44 @@ def load(
         provider: ``cpu``, ``cuda`` or ``tensorrt``; ``auto`` takes the first usable of ``cuda`` and ``cpu``, and
             :attr:`Session.provider_report` says which and why not the other.
         precision: ``fp32``, ``int8`` or ``fp16``; ``auto`` takes fp32 where the bundle has it.
+        form: another graph of that precision and mode, such as ``scan``; empty for the one that export made.
         threads: threads within one operator, at least 1; None leaves it to ONNX Runtime (one for each core).
         mode: ``offline`` for whole sequences, ``streaming`` for chunks with a state.
-        session_options: an ``onnxruntime.SessionOptions`` in place of rnnx's own, used as it is.
+        session_options: an ``onnxruntime.SessionOptions`` in place of rnnx's own, used as it is; but for fp16 one
+            rewrite that ends the process is switched off in it.
         provider_options: ONNX Runtime's options for the named provider.
+        tuned: take precision, form, threads and options from what ``rnnx tune`` found on a machine like this one, for
+            the provider and the mode; :attr:`Session.tuned` says what that is. Where the bundle was tuned for several
+            purposes, name one: ``"p99 1x100"`` (objective, batch x time), ``"p99"`` or ``"1x100"``.
 
     Raises:
         BundleError: the bundle cannot be read, or one of its files is not what its manifest says.
         VariantError: the bundle has no such variant.
         ProviderError: the provider is not known, or cannot really be used here.
-        InputError: ``threads`` is no number of threads.
+        InputError: ``threads`` is no number of threads, or ``tuned`` is given together with what it decides.
+        TuningError: the bundle was not tuned for this machine, provider or mode, or for several uses.
         MissingExtraError: ONNX Runtime is not installed.
         SessionError: ONNX Runtime does not load the variant.
     """
     check_name(provider)
     bundle = Bundle.open(path)
-    variant = bundle.variant(precision, mode)
-    ort = import_ort()
-    options = _options(ort, threads) if session_options is None else _given_options(session_options, threads)
+    use: TunedUse | None = None
+    if tuned is False:
+        variant = bundle.variant(precision, mode, form)
+        ort = import_ort()
+        options = own_options(ort, threads) if session_options is None else given_options(session_options, threads)
+        wanted = provider
+    else:
+        of_entry = {"precision": precision != "auto", "form": form, "threads": threads is not None}
+        of_entry |= {"session_options": session_options is not None, "provider_options": provider_options is not None}
+        only_tuned([name for name, given in of_entry.items() if given])
+        ort = import_ort()
+        use = find_tuned(ort, bundle, tuned=tuned, provider=provider, mode=mode)
+        variant, wanted = use.variant, use.provider
+        options = own_options(ort, use.entry.threads, use.entry.session_options)
+        provider_options = check_provider_options(wanted, use.entry.provider_options)
+    if variant.precision == "fp16":
+        spare_half(options)
     model: str | bytes
     if variant.data_files:
         # External weights are found beside the file, so ONNX Runtime must be given its path.
@@ -83,22 +110,30 @@ def load(
         # The very bytes that were hashed are loaded: nobody can change the file in between.
         model = bundle.read(variant.file)
     try:
-        session, choice = open_session(
-            ort, model, provider=provider, options=options, provider_options=provider_options
-        )
+        session, choice = open_session(ort, model, provider=wanted, options=options, provider_options=provider_options)
     except ProviderError:
         raise
     except Exception as error:
         raise SessionError(
             f"ONNX Runtime {ort.__version__} does not load variant '{variant.key}' of '{bundle.path}': {error}"
         ) from error
-    return Session(session, bundle=bundle, variant=variant, choice=choice)
+    if use is not None:
+        choice = use.choice(choice, provider)
+    return Session(session, bundle=bundle, variant=variant, choice=choice, tuned=use)
 
 
 class Session:
     """A variant on a provider. Safe to use from several threads; a context manager."""
 
-    def __init__(self, session: OrtSession, *, bundle: Bundle, variant: Variant, choice: ProviderChoice) -> None:
+    def __init__(
+        self,
+        session: OrtSession,
+        *,
+        bundle: Bundle,
+        variant: Variant,
+        choice: ProviderChoice,
+        tuned: TunedUse | None = None,
+    ) -> None:
         """Take over a session of ONNX Runtime. Use :func:`load` to get one.
 
         Raises:
@@ -107,11 +142,14 @@ class Session:
         self.bundle = bundle
         self.variant = variant
         self.provider_report = choice
+        #: The tuned entry that it runs by, or None.
+        self.tuned = tuned
         #: Inputs, outputs, lengths and states of the variant.
         self.signature: Signature = variant.signature or bundle.manifest.signature
         self._feeder = Feeder(self.signature)
         self._outputs = [spec.name for spec in self.signature.outputs]
         self._session: OrtSession | None = session
+        self._direct: Run | None = direct_run(session)
         self._owner = f"{bundle.sha256} {variant.key}"
         self._following = [(one.name, one.output) for one in self.signature.states if one.output is not None]
         states = self.signature.state_names
@@ -165,24 +203,22 @@ class Session:
             InputError: names, values or lengths are wrong; DtypeError and ShapeError are kinds of it.
             SessionError: the session is closed, or ONNX Runtime failed.
         """
-        session = self.opened()
+        run = self._direct or self._opened()
         names = self._outputs if outputs is None else self._chosen(outputs)
         feed = self._feeder.feed(inputs, lengths)
-        if self._feeder.may_be_empty:
+        if self._feeder.may_be_empty and not all(array.size for array in feed.values()):
             empty = empty_answer(self.signature, feed, names)
             if empty is not None:
                 return empty
-        return self._run(session, names, feed)
+        return self._run(run, names, feed)
 
-    def _run(
-        self, session: OrtSession, names: Sequence[str], feed: Mapping[str, NDArray[Any]]
-    ) -> dict[str, NDArray[Any]]:
+    def _run(self, run: Run, names: Sequence[str], feed: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """ONNX Runtime's answer to a feed that was checked."""
         try:
-            values = session.run(names, feed)
+            values = run(names, feed)
         except Exception as error:
             raise self.failure(feed, error) from error
-        return dict(zip(names, values, strict=True))
+        return dict(zip(names, values))  # noqa: B905  (there are as many as names; to ask costs more than to make it)
 
     def initial_state(self, batch: int = 1) -> State:
         """Where streams begin: zeros, or what the model learned.
@@ -205,7 +241,8 @@ class Session:
                 row = np.zeros([1, *(axis for axis in spec.axes[1:] if isinstance(axis, int))], spec.dtype)
             # A model of a fixed batch has that many streams, whatever is asked for.
             rows = batch if isinstance(spec.axes[0], str) else spec.axes[0]
-            values[name] = np.repeat(row, rows, axis=0)
+            # What the model learned is stored in float32; a float16 face takes it in its own type.
+            values[name] = np.repeat(row.astype(spec.dtype, copy=False), rows, axis=0)
         return State(owner=self._owner, values=values)
 
     def step(self, inputs: Mapping[str, Any], state: State) -> tuple[dict[str, NDArray[Any]], State]:
@@ -241,14 +278,14 @@ class Session:
         self, waiting: Waiting, inputs: Mapping[str, Any], state: State
     ) -> tuple[dict[str, NDArray[Any]], State]:
         """One chunk of a model that takes some numbers of frames only."""
-        session = self.opened()
+        run = self._direct or self._opened()
         feed = self._feeder.feed({**inputs, **state.values})
         held = waiting.joined(state, feed)
         frames = waiting.frames(held)
         taken = waiting.runnable(frames, state)
         values = state.values
         if taken:
-            outputs = self._run(session, self._outputs, {**feed, **waiting.fed(held, taken)})
+            outputs = self._run(run, self._outputs, {**feed, **waiting.fed(held, taken)})
             values = {name: outputs.pop(output) for name, output in self._following}
         else:
             outputs = waiting.nothing(held, state)
@@ -272,7 +309,7 @@ class Session:
             SessionError: the session is closed, or ONNX Runtime failed.
         """
         self._must_stream()
-        session = self.opened()
+        run = self._direct or self._opened()
         state.check_owner(self._owner)
         waiting = self._waiting
         if waiting is None:
@@ -282,7 +319,7 @@ class Session:
         if not waiting.ends_with_run(frames, state):
             return waiting.nothing(state.pending, state)
         feed = {**waiting.fed(state.pending, frames), **state.values, **waiting.ending(state)}
-        outputs = self._run(session, self._outputs, feed)
+        outputs = self._run(run, self._outputs, feed)
         for _, output in self._following:
             del outputs[output]
         return outputs
@@ -301,7 +338,7 @@ class Session:
 
     def close(self) -> None:
         """Free the session. Runs that other threads have begun end well; new ones raise SessionError."""
-        self._session = None
+        self._session = self._direct = None
         if self._binder is not None:
             self._binder.release()
 
@@ -319,6 +356,20 @@ class Session:
         if session is None:
             raise SessionError(f"the session of '{self.bundle.path}' is closed. Load the bundle again.")
         return session
+
+    def _opened(self) -> Run:
+        """How the session is run; SessionError where it is closed."""
+        return direct_run(self.opened())
+
+    def check(
+        self,
+        inputs: Mapping[str, Any],
+        lengths: ArrayLike | Mapping[str, ArrayLike] | None = None,
+        outputs: Sequence[str] | None = None,
+    ) -> tuple[dict[str, NDArray[Any]], Sequence[str]]:
+        """The feed and the names of the outputs of a :meth:`run`, with its checks and its errors, without running."""
+        names = self._outputs if outputs is None else self._chosen(outputs)
+        return self._feeder.feed(inputs, lengths), names
 
     def failure(self, feed: Mapping[str, NDArray[Any]], error: Exception) -> SessionError:
         """The error for a feed with which ONNX Runtime failed."""
@@ -343,25 +394,3 @@ class Session:
             what = f"output '{wrong[0]}' is not known" if wrong else "no outputs are asked for"
             raise InputError(f"{what}; the model has {allowed}.")
         return names
-
-
-def _options(ort: Ort, threads: int | None) -> OrtOptions:
-    options = ort.SessionOptions()
-    # What ONNX Runtime logs as an error it also raises; on the terminal it would only repeat what rnnx says.
-    options.log_severity_level = LOG_FATAL
-    options.inter_op_num_threads = 1
-    if threads is not None:
-        if type(threads) is not int or threads < 1:
-            raise InputError(
-                f"threads is {threads!r}; it must be a whole number from 1, or None for ONNX Runtime's own choice."
-            )
-        options.intra_op_num_threads = threads
-    return options
-
-
-def _given_options(options: OrtOptions, threads: int | None) -> OrtOptions:
-    if threads is not None:
-        raise InputError(
-            f"threads ({threads}) and session_options are both given. Set session_options.intra_op_num_threads."
-        )
-    return options

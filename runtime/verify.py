@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..bundle import Bundle
 from ..errors import VariantError
 from ..manifest import GOLDEN
+from .casting import cast_inputs, cast_outputs
 from .comparison import Difference, common_region, compare, scale_of
 from .providers import AUTO
 from .session import STREAMING, load
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from ..bundle import GoldenCase
-    from ..manifest import Variant
     from ..signature import Signature
     from .providers import ProviderChoice
     from .session import Session
@@ -121,9 +123,11 @@ def verify(path: str | os.PathLike[str], *, provider: str = AUTO, precision: str
         raise VariantError(f"bundle '{path}' has no variant of precision '{precision}'; it has {there}.")
     rows: list[VerifyRow] = []
     for variant in variants:
-        with load(path, provider=provider, precision=variant.precision, mode=variant.mode) as session:
+        with load(
+            path, provider=provider, precision=variant.precision, mode=variant.mode, form=variant.form
+        ) as session:
             choice = session.provider_report
-            rows += _judge(session, variant, cases, bundle.manifest.signature)
+            rows += golden_rows(session, cases)
     return VerifyReport(
         path=str(path),
         sha256=bundle.sha256,
@@ -133,15 +137,19 @@ def verify(path: str | os.PathLike[str], *, provider: str = AUTO, precision: str
     )
 
 
-def _judge(session: Session, variant: Variant, cases: Sequence[GoldenCase], signature: Signature) -> list[VerifyRow]:
-    """Run every case, then compare all outputs of the offline ``signature``; a stream is pushed step by step."""
+def golden_rows(session: Session, cases: Sequence[GoldenCase]) -> list[VerifyRow]:
+    """Run every golden case, then compare all outputs of the bundle's signature; a stream is pushed step by step.
+
+    Args:
+        session: any session of the bundle, whatever its options.
+        cases: the bundle's golden vectors.
+
+    Raises:
+        SessionError: ONNX Runtime failed.
+    """
+    variant, signature = session.variant, session.bundle.manifest.signature
     measured = {one.axis for one in signature.lengths}
-    time = signature.time_axis
-    if variant.mode == STREAMING and time is not None:
-        cases = [case for case in cases if _is_whole(case, signature, time)]
-        answers = [run_in_chunks(session, case.inputs, range(1, _steps(case, signature, time)), time) for case in cases]
-    else:
-        answers = [session.run(case.inputs) for case in cases]
+    cases, answers = answer_cases(session, cases)
     if variant.mode == STREAMING and not cases:
         # Golden vectors without whole rows would let a streaming variant pass unseen.
         nothing = f"'{GOLDEN}' holds no whole rows to push"
@@ -183,6 +191,29 @@ def _judge(session: Session, variant: Variant, cases: Sequence[GoldenCase], sign
                 )
             )
     return rows
+
+
+def answer_cases(
+    session: Session, cases: Sequence[GoldenCase]
+) -> tuple[list[GoldenCase], list[dict[str, NDArray[Any]]]]:
+    """What a session answers to golden cases; a stream is pushed step by step.
+
+    Returns:
+        The cases that the session can be held against (a stream has whole rows only), and the outputs of each by name.
+
+    Raises:
+        SessionError: ONNX Runtime failed.
+    """
+    signature = session.bundle.manifest.signature
+    time = signature.time_axis
+    if session.variant.mode != STREAMING or time is None:
+        given = [cast_inputs(session.signature, case.inputs) for case in cases]
+        return list(cases), [cast_outputs(signature, session.run(one)) for one in given]
+    whole = [case for case in cases if _is_whole(case, signature, time)]
+    cuts = [range(1, _steps(case, signature, time)) for case in whole]
+    given = [cast_inputs(session.signature, case.inputs) for case in whole]
+    streamed = [run_in_chunks(session, one, at, time) for one, at in zip(given, cuts, strict=True)]
+    return whole, [cast_outputs(signature, one) for one in streamed]
 
 
 def _is_whole(case: GoldenCase, signature: Signature, time: str) -> bool:

@@ -191,6 +191,24 @@ def test_variants_are_found(tmp_path):
         bundle.variant("int8", "streaming")
 
 
+def test_a_form_is_taken_only_where_it_is_named(tmp_path, validator):
+    scan = variant("fp32", form="scan", file="fp32-offline-scan.onnx")
+    bundle = Bundle.open(write(tmp_path / "v.rnnx", manifest(scan, variant("fp32"), variant("int8"))))
+    validator.validate(json.loads((bundle.path / MANIFEST).read_text(encoding="utf-8")))
+    assert bundle.manifest.variants[0] == scan
+    assert bundle.variant("fp32", form="scan").key == "fp32-offline-scan"
+    assert bundle.variant().key == bundle.variant("fp32").key == "fp32-offline"
+    with pytest.raises(VariantError, match=r"has no variant 'int8-offline-scan'; it has 'fp32-offline-scan', "):
+        bundle.variant("int8", form="scan")
+    only = Bundle.open(write(tmp_path / "only.rnnx", manifest(scan)))
+    with pytest.raises(VariantError, match="has no variant 'auto-offline'; it has 'fp32-offline-scan'"):
+        only.variant()
+
+
+def test_a_bundle_without_forms_says_nothing_of_them(path):
+    assert "form" not in json.loads((path / MANIFEST).read_text(encoding="utf-8"))["variants"][0]
+
+
 def test_no_bundle(tmp_path):
     for where, what in ((tmp_path / "absent", "does not exist"), (tmp_path, "has no manifest.json")):
         with pytest.raises(BundleNotFoundError, match=rf"{what}, so it is no bundle") as caught:

@@ -44,7 +44,6 @@ def agreement(reference: Outputs, candidate: Outputs, *, signature: Signature, t
             max_abs_diff=math.inf, allowed=0.0, sqnr_db=-math.inf, agrees=False, reason="no output in common"
         )
     worst: Agreement | None = None
-    signal = lost = 0.0
     for name in names:
         expected, found = reference[name], candidate[name]
         # Either may have cut what lies beyond the longest row.
@@ -60,17 +59,37 @@ def agreement(reference: Outputs, candidate: Outputs, *, signature: Signature, t
         )
         if worst is None or (worst.agrees, -worst.max_abs_diff) > (one.agrees, -one.max_abs_diff):
             worst = one
+    assert worst is not None
+    return replace(worst, sqnr_db=decibels(*signal_and_loss(reference, candidate, signature=signature)))
+
+
+def signal_and_loss(reference: Outputs, candidate: Outputs, *, signature: Signature) -> tuple[float, float]:
+    """Sum of squares of the reference's float outputs, and of what the candidate's differ from them.
+
+    Args:
+        reference: the reference's outputs by name.
+        candidate: the candidate's. Outputs that one of them has not are left out.
+        signature: of the bundle, for the axes that lengths measure.
+    """
+    measured = {one.axis for one in signature.lengths}
+    signal = lost = 0.0
+    for spec in signature.outputs:
+        if spec.name not in reference or spec.name not in candidate:
+            continue
+        expected, found = reference[spec.name], candidate[spec.name]
+        found = common_region(expected, found, axes=spec.axes, measured=measured)
+        expected = common_region(found, expected, axes=spec.axes, measured=measured)
         if expected.dtype.kind == "f" and expected.shape == found.shape:
             # Masked scores are -inf on both sides.
             both = np.isfinite(expected) & np.isfinite(found)
             truth = expected[both].astype(np.float64)
             signal += float(np.square(truth).sum())
             lost += float(np.square(truth - found[both]).sum())
-    assert worst is not None
-    return replace(worst, sqnr_db=_decibels(signal, lost))
+    return signal, lost
 
 
-def _decibels(signal: float, lost: float) -> float:
+def decibels(signal: float, lost: float) -> float:
+    """Signal to noise in dB, infinite where nothing was lost."""
     if lost == 0:
         return math.inf
     return 10 * math.log10(signal / lost) if signal else -math.inf

@@ -140,8 +140,11 @@ def run_bench(plan: Plan, tell: Callable[[str], None] = lambda _: None, *, pace:
 
 
 def _specs(request: Request, bundle: Bundle, mode: str, threads: int) -> Iterable[Spec]:
-    for provider, precision in product(request.providers, precisions(request, bundle, mode)):
-        yield Spec(engine=OWN, precision=precision, provider=provider, mode=mode, threads=threads)
+    wanted = precisions(request, bundle, mode)
+    variants = [one for one in bundle.manifest.variants if one.mode == mode and one.precision in wanted]
+    variants.sort(key=lambda one: wanted.index(one.precision))
+    for provider, one in product(request.providers, variants):
+        yield Spec(engine=OWN, precision=one.precision, form=one.form, provider=provider, mode=mode, threads=threads)
     for peer in request.peers:
         # Bare ONNX Runtime goes wherever the bundle goes; the others have one way to run.
         for provider in request.providers if peer == "onnxruntime" else ("cpu",):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ...runtime.session import Session
     from .request import Origin
 
     Inputs = Mapping[str, NDArray[Any]]
@@ -32,6 +33,7 @@ class Spec:
         provider: execution provider, such as ``cpu``.
         mode: ``offline`` or ``streaming``.
         threads: threads within one operator.
+        form: of the variant's graph; empty for the one that export made.
     """
 
     engine: str
@@ -39,12 +41,14 @@ class Spec:
     provider: str
     mode: str
     threads: int
+    form: str = ""
 
     @property
     def name(self) -> str:
         """``rnnx int8``, ``torch``: what it is called beside others of the same mode and threads."""
         parts = [self.engine]
         parts += [self.precision] if self.engine == OWN else []
+        parts += [self.form] if self.form else []
         parts += [self.provider] if self.provider != "cpu" else []
         return " ".join(parts)
 
@@ -96,24 +100,33 @@ class VariantCandidate:
         self.spec = spec
         self.note = ""
         self._session = load(
-            origin.bundle, provider=spec.provider, precision=spec.precision, threads=spec.threads, mode=spec.mode
+            origin.bundle,
+            provider=spec.provider,
+            precision=spec.precision,
+            form=spec.form,
+            threads=spec.threads,
+            mode=spec.mode,
         )
 
     def prepare(self, inputs: Inputs) -> Prepared:
         """Inputs for whole runs; in streaming mode, the chunk that a stream is pushed again and again."""
-        session = self._session
-        if self.spec.mode != STREAMING:
-            return Prepared(call=lambda: session.run(inputs), outputs=lambda: session.run(inputs))
-        chunk = {name: inputs[name] for name in session.stream_inputs}
-        batch = next(iter(chunk.values())).shape[0]
-        stream = session.stream(batch)
-        time = session.bundle.manifest.signature.time_axis or TIME
-        # A stream that is this one chunk: what is held back until it ends is part of its answer.
-        return Prepared(call=lambda: stream.push(chunk), outputs=lambda: run_in_chunks(session, inputs, [], time))
+        return prepare_session(self._session, inputs)
 
     def close(self) -> None:
         """Close the session."""
         self._session.close()
+
+
+def prepare_session(session: Session, inputs: Inputs) -> Prepared:
+    """Inputs for whole runs of a session; in streaming mode, the chunk that a stream is pushed again and again."""
+    if session.variant.mode != STREAMING:
+        return Prepared(call=lambda: session.run(inputs), outputs=lambda: session.run(inputs))
+    chunk = {name: inputs[name] for name in session.stream_inputs}
+    batch = next(iter(chunk.values())).shape[0]
+    stream = session.stream(batch)
+    time = session.bundle.manifest.signature.time_axis or TIME
+    # A stream that is this one chunk: what is held back until it ends is part of its answer.
+    return Prepared(call=lambda: stream.push(chunk), outputs=lambda: run_in_chunks(session, inputs, [], time))
 
 
 def open_candidate(spec: Spec, origin: Origin) -> Candidate:

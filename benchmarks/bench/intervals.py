@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     Rounds = Sequence[Sequence[int]]
+    #: From rounds, and how often each round counts, float32 ``(resamples, rounds)``, to float64 ``(resamples,)``.
+    Statistic = Callable[[Rounds, NDArray[np.float32]], NDArray[np.float64]]
 
 RESAMPLES = 1000
 LEVEL = 0.95
@@ -121,13 +123,30 @@ def noise(medians: NDArray[np.float64]) -> float:
     return abs(even / odd - 1) if odd else 0.0
 
 
-def paired_ratio(reference: Rounds, candidate: Rounds, *, seed: int) -> Ratio:
-    """How many times faster the candidate is: median of the reference's runs over median of the candidate's.
+def p50s(rounds: Rounds, weights: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The median of all runs, a :data:`Statistic`."""
+    return quantiles(rounds, weights, share=0.5)
+
+
+def p99s(rounds: Rounds, weights: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The 99th percentile of all runs, a :data:`Statistic`."""
+    return quantiles(rounds, weights, share=0.99)
+
+
+def means(rounds: Rounds, weights: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The mean of all runs, a :data:`Statistic`."""
+    sums, counts = (np.array([how(one) for one in rounds], np.float64) for how in (np.sum, len))
+    return np.asarray((weights @ sums) / (weights @ counts), np.float64)
+
+
+def paired_ratio(reference: Rounds, candidate: Rounds, *, seed: int, statistic: Statistic = p50s) -> Ratio:
+    """How many times faster the candidate is: a statistic of the reference's runs over that of the candidate's.
 
     Args:
         reference: durations in nanoseconds, those of each round by themselves.
         candidate: of the same rounds.
         seed: of the resampling.
+        statistic: of runs; their median by default.
     """
     count = min(len(reference), len(candidate))
     generator = np.random.default_rng(seed)
@@ -135,8 +154,8 @@ def paired_ratio(reference: Rounds, candidate: Rounds, *, seed: int) -> Ratio:
     # How often each round was drawn, (resamples, rounds): the weight of its runs.
     weights = np.stack([np.bincount(one, minlength=count) for one in chosen]).astype(np.float32)
     whole = np.ones((1, count), np.float32)
-    value = _medians(reference[:count], whole) / _medians(candidate[:count], whole)
-    drawn = _medians(reference[:count], weights) / _medians(candidate[:count], weights)
+    value = statistic(reference[:count], whole) / statistic(candidate[:count], whole)
+    drawn = statistic(reference[:count], weights) / statistic(candidate[:count], weights)
     return _interval(float(value[0]), drawn)
 
 
@@ -169,19 +188,19 @@ def narrow(medians: NDArray[np.float64], width: float) -> bool:
     return bool(ordered[high] - ordered[low] <= 2 * width * np.median(medians))
 
 
-def _medians(rounds: Rounds, weights: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The median of all runs for each row of weights, float32 ``(resamples, rounds)``; float64 ``(resamples,)``."""
+def quantiles(rounds: Rounds, weights: NDArray[np.float32], *, share: float) -> NDArray[np.float64]:
+    """A quantile of all runs for each row of weights, float32 ``(resamples, rounds)``; float64 ``(resamples,)``."""
     runs = np.concatenate([np.asarray(one, np.float64) for one in rounds])
     owner = np.repeat(np.arange(len(rounds)), [len(one) for one in rounds])
     order = np.argsort(runs, kind="stable")
     runs, owner = runs[order], owner[order]
-    medians = np.empty(len(weights))
+    found = np.empty(len(weights))
     for index, row in enumerate(weights):
         reached = np.cumsum(row[owner])
-        half = reached[-1] / 2
-        low, high = (int(np.searchsorted(reached, half, side=side)) for side in ("left", "right"))
-        medians[index] = (runs[low] + runs[min(high, runs.size - 1)]) / 2
-    return medians
+        wanted = reached[-1] * share
+        low, high = (int(np.searchsorted(reached, wanted, side=side)) for side in ("left", "right"))
+        found[index] = (runs[low] + runs[min(high, runs.size - 1)]) / 2
+    return found
 
 
 def _interval(value: float, drawn: NDArray[np.float64]) -> Ratio:

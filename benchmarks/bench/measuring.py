@@ -65,15 +65,16 @@ def measure_cell(
         told = f"ratios are told against '{reference.name}' here instead"
         skipped.append(Skipped(candidate=str(request.reference), where=str(cell), reason=told, failed=False))
     truth = outputs[reference.name]
-    against = bundle.variant(reference.precision, cell.mode).tolerance
-    costs: dict[str, GraphCost | None] = {}
+    against = bundle.variant(reference.precision, cell.mode, reference.form).tolerance
+    costs: dict[tuple[str, str], GraphCost | None] = {}
     rows = []
     for name, (one, _) in ready.items():
         cost = None
         if ceilings is not None and one.spec.provider == "cpu":
-            if one.spec.precision not in costs:
-                costs[one.spec.precision] = _cost(one.spec, bundle, inputs, skipped, cell)
-            cost = costs[one.spec.precision]
+            graph = (one.spec.precision, one.spec.form)
+            if graph not in costs:
+                costs[graph] = _cost(one.spec, bundle, inputs, skipped, cell)
+            cost = costs[graph]
         rows.append(
             _row(
                 one,
@@ -86,7 +87,7 @@ def measure_cell(
                     truth,
                     outputs[name],
                     signature=bundle.manifest.signature,
-                    tolerance=wider(bundle.variant(one.spec.precision, cell.mode).tolerance, against),
+                    tolerance=wider(bundle.variant(one.spec.precision, cell.mode, one.spec.form).tolerance, against),
                 ),
                 bound=None if cost is None or ceilings is None else roofline(cost, ceilings),
             )
@@ -146,7 +147,7 @@ def _cost(
 ) -> GraphCost | None:
     from ...exporters.counting import count  # noqa: PLC0415  (it needs onnx, and only a roofline needs it)
 
-    variant = bundle.variant(spec.precision, spec.mode)
+    variant = bundle.variant(spec.precision, spec.mode, spec.form)
     try:
         return count(bundle.path / variant.file, whole_feed(bundle, variant, inputs))
     except RnnxError as error:

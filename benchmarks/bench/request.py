@@ -184,7 +184,7 @@ def precisions(request: Request, bundle: Bundle, mode: str) -> tuple[str, ...]:
     """
     if request.precisions:
         return request.precisions
-    found = tuple(one.precision for one in bundle.manifest.variants if one.mode == mode)
+    found = tuple(dict.fromkeys(one.precision for one in bundle.manifest.variants if one.mode == mode))
     if not found:
         there = _listing(one.key for one in bundle.manifest.variants)
         raise VariantError(f"bundle '{bundle.path}' has no variant of the mode '{mode}'; it has {there}.")

@@ -119,7 +119,7 @@ def disk_bytes(spec: Spec, origin: Origin) -> int | None:
     if spec.engine != OWN and PEERS[spec.engine]:
         return Path(origin.checkpoint).stat().st_size if origin.checkpoint else None
     bundle = Bundle.open(origin.bundle)
-    variant = bundle.variant(spec.precision, spec.mode)
+    variant = bundle.variant(spec.precision, spec.mode, spec.form)
     return sum(bundle.manifest.files[name].size_bytes for name in (variant.file, *variant.data_files))
 
 

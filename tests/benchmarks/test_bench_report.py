@@ -33,11 +33,12 @@ ceilings[].levels[].up_to_bytes ceilings[].threads created machine machine.affin
 machine.caches_kib.L1 machine.caches_kib.L2 machine.cores machine.cpu machine.environment machine.flags machine.governor
 machine.gpu machine.load_before machine.memory_gib machine.python machine.system machine.versions
 machine.versions.onnxruntime machine.versions.rnnx passed request resources resources[].candidate
-resources[].disk_bytes resources[].engine resources[].first_ms resources[].import_ms resources[].load_ms
+resources[].disk_bytes resources[].engine resources[].first_ms resources[].form
+resources[].import_ms resources[].load_ms
 resources[].mode resources[].own_mib resources[].peak_mib resources[].precision resources[].provider
 resources[].resident_mib resources[].sizes resources[].sizes.time resources[].threads rows rows[].agreement
 rows[].agreement.agrees rows[].agreement.allowed rows[].agreement.max_abs_diff rows[].agreement.reason
-rows[].agreement.sqnr_db rows[].batch rows[].candidate rows[].disturbed rows[].engine rows[].frames_per_s
+rows[].agreement.sqnr_db rows[].batch rows[].candidate rows[].disturbed rows[].engine rows[].form rows[].frames_per_s
 rows[].is_reference rows[].joules rows[].key rows[].latency_ms rows[].latency_ms.maximum rows[].latency_ms.mean
 rows[].latency_ms.minimum rows[].latency_ms.p50 rows[].latency_ms.p95 rows[].latency_ms.p99 rows[].latency_ms.runs
 rows[].latency_ms.spread rows[].mode rows[].noise rows[].note rows[].precision rows[].preempted rows[].provider
