@@ -21,10 +21,28 @@
     │   └── UnsafePathError       the manifest names a file outside of the bundle
     ├── ProviderError       (RuntimeError)  an execution provider cannot really be used
     ├── VariantError        (LookupError)   the bundle has no such precision or mode
+    ├── TuningError         (LookupError)   the bundle was not tuned for this machine or this use
     ├── InputError          (ValueError)    names, values or lengths of a run's inputs are wrong
     │   ├── DtypeError      (TypeError)     an input has another dtype than declared
     │   └── ShapeError      an input has another rank or size than declared
     ├── StateError          (ValueError)    a stream's state belongs to another bundle, or does not fit
+    ├── DeployError         (ValueError)    a bundle cannot be expressed for another server, or its files are wrong
+    │   └── DeployExistsError     (FileExistsError)
+    ├── RequestError        (ValueError)    a request to a server is not of the protocol's form
+    │   ├── RequestTooLargeError    it is larger, longer, deeper or of more parts than is allowed
+    │   ├── MediaError              its body is encoded in a way that is not known here
+    │   └── FeatureError  (NotImplementedError) it asks for a part of the protocol that is not offered
+    ├── ModelNotFoundError  (LookupError)   no model of this name or version is served
+    ├── ModelUnavailableError (RuntimeError)  a model is known and cannot answer now, or the server is going down
+    ├── TokenError          (ValueError)    a token for a stream's resumption is not this server's, altered or too old
+    ├── ServerError         (RuntimeError)  a server cannot be started with what it was given
+    ├── QueueFullError      (RuntimeError)  an engine has as many requests waiting as it may have; try again later
+    ├── DeadlineError       (TimeoutError)  a request was not begun within its time
+    ├── StreamTableError    (LookupError)   a stream of a table cannot be begun or gone on with
+    │   ├── StreamNotFoundError   it was never begun, has ended, or was idle for too long
+    │   ├── StreamExistsError     it was begun already
+    │   ├── StreamBusyError       another request of the same stream is being answered
+    │   └── TooManyStreamsError   the table holds as many streams as it may
     └── SessionError        (RuntimeError)  a session is closed, or ONNX Runtime failed while it ran
 
 Each leaf is also its natural builtin, so ``except ValueError`` works for callers that do not import rnnx.
@@ -118,6 +136,10 @@ class VariantError(RnnxError, LookupError):
     """The bundle has no variant of the precision and mode asked for."""
 
 
+class TuningError(RnnxError, LookupError):
+    """The bundle was not tuned for this machine or this use, or for several that fit alike."""
+
+
 class InputError(RnnxError, ValueError):
     """The inputs of a run have wrong names, values or lengths."""
 
@@ -134,5 +156,73 @@ class StateError(RnnxError, ValueError):
     """A stream's state belongs to another bundle, or does not fit."""
 
 
+class DeployError(RnnxError, ValueError):
+    """A bundle cannot be expressed in the form of another server, or files in that form cannot be read."""
+
+
+class DeployExistsError(DeployError, FileExistsError):
+    """Something already stands where files for another server were to be written."""
+
+
 class SessionError(RnnxError, RuntimeError):
     """A session is closed already, or ONNX Runtime failed while it ran."""
+
+
+class RequestError(RnnxError, ValueError):
+    """A request to a server is not of the form that the protocol gives it."""
+
+
+class RequestTooLargeError(RequestError):
+    """A request is larger, longer, deeper or of more parts than the server allows."""
+
+
+class MediaError(RequestError):
+    """A request's body is encoded in a way that is not known here."""
+
+
+class FeatureError(RequestError, NotImplementedError):
+    """A request asks for a part of the protocol that is not offered here."""
+
+
+class ModelNotFoundError(RnnxError, LookupError):
+    """No model of this name or version is served here."""
+
+
+class ModelUnavailableError(RnnxError, RuntimeError):
+    """A model is known and cannot answer now: it is not loaded, failed its proof, or the server is going down."""
+
+
+class TokenError(RnnxError, ValueError):
+    """A token for a stream's resumption is not of this server's key, was altered, is too old or too large."""
+
+
+class ServerError(RnnxError, RuntimeError):
+    """A server cannot be started with the addresses, keys or bundles that it was given."""
+
+
+class QueueFullError(RnnxError, RuntimeError):
+    """An engine has as many requests waiting as it may have; nothing was begun, so trying again later is safe."""
+
+
+class DeadlineError(RnnxError, TimeoutError):
+    """A request was not begun within the time that its caller gave it."""
+
+
+class StreamTableError(RnnxError, LookupError):
+    """A stream of a table cannot be begun, or cannot be gone on with."""
+
+
+class StreamNotFoundError(StreamTableError):
+    """The stream was never begun, has ended, or was idle for too long."""
+
+
+class StreamExistsError(StreamTableError):
+    """The stream was begun already and is still open."""
+
+
+class StreamBusyError(StreamTableError):
+    """Another request of the same stream is being answered; a stream has an order."""
+
+
+class TooManyStreamsError(StreamTableError):
+    """The table holds as many streams as it may; none was begun."""
