@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from . import exporters
     from .bundle import Bundle
     from .exporters import scan, while_loop
-    from .runtime import Session, State, Stream, load
+    from .runtime import Engine, Session, State, Stream, load
     from .signature import Signature
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Bundle",
+    "Engine",
     "MissingExtraError",
     "RnnxError",
     "Session",
@@ -42,6 +43,7 @@ __all__ = [
 #: Where each public name lives. They are looked up on first use, so that a command starts fast.
 _HOMES = {
     "Bundle": ".bundle",
+    "Engine": ".runtime",
     "Session": ".runtime",
     "Signature": ".signature",
     "State": ".runtime",

@@ -70,10 +70,10 @@ class State:
                 f"{other.batch}. Give rows from 0 to {self.batch - 1}, and one row or as many as are replaced."
             )
         whole = len(set(chosen.tolist())) == self.batch
-        if not whole and self._phase() != other._phase():
+        if not whole and self.phase() != other.phase():
             raise StateError(
                 f"rows {chosen.tolist()} cannot be replaced alone: this model's streams go on together, and here "
-                f"{self._told()}, in the other state {other._told()}. Replace all {self.batch} rows, or give each "
+                f"{self.told()}, in the other state {other.told()}. Replace all {self.batch} rows, or give each "
                 "client a stream of its own."
             )
         values = {name: array.copy() for name, array in self.values.items()}
@@ -91,12 +91,67 @@ class State:
             pending = {name: pending[name] for name in other.pending}
         return State(owner=self.owner, values=values, pending=pending, waiting=other.waiting)
 
-    def _phase(self) -> tuple[tuple[int, ...], int]:
-        """Where its streams stand: whether they have begun, and how many frames wait."""
+    @classmethod
+    def stacked(cls, states: Sequence[State]) -> State:
+        """Several states as one of all their streams, in order: :meth:`split` takes it apart again.
+
+        Args:
+            states: one or more, at the same point of their streams (:meth:`phase`).
+
+        Raises:
+            StateError: there are none, they belong to different variants, or they are at different points.
+        """
+        if not states:
+            raise StateError("no states are given. Stack at least one.")
+        first = states[0]
+        if len(states) == 1:
+            return first
+        for state in states:
+            if state.owner != first.owner:
+                state.check_owner(first.owner)
+            if state.waiting != first.waiting or state.pending.keys() != first.pending.keys():
+                raise StateError(
+                    f"states cannot be stacked: in one {first.told()}, in another {state.told()}. "
+                    "Streams that run together must be at the same point."
+                )
+        try:
+            values = {name: np.concatenate([one.values[name] for one in states]) for name in first.values}
+            pending = {name: np.concatenate([one.pending[name] for one in states]) for name in first.pending}
+        except (KeyError, ValueError) as error:
+            raise StateError(f"states cannot be stacked, their arrays do not fit: {error}.") from error
+        return cls(owner=first.owner, values=values, pending=pending, waiting=first.waiting)
+
+    def split(self, counts: Sequence[int]) -> list[State]:
+        """This state as several, the first of ``counts[0]`` streams and so on.
+
+        Their arrays are copies, so that none of them keeps the whole alive.
+
+        Raises:
+            StateError: the counts are not of all its streams.
+        """
+        if min(counts, default=0) < 1 or sum(counts) != self.batch:
+            raise StateError(f"a state of {self.batch} streams cannot be split into {list(counts)} streams.")
+        states, begin = [], 0
+        for count in counts:
+            end = begin + count
+            states.append(
+                State(
+                    owner=self.owner,
+                    values={name: array[begin:end].copy() for name, array in self.values.items()},
+                    pending={name: array[begin:end].copy() for name, array in self.pending.items()},
+                    waiting=self.waiting,
+                )
+            )
+            begin = end
+        return states
+
+    def phase(self) -> tuple[tuple[int, ...], int]:
+        """Where its streams stand: whether they have begun (distinct flags), and how many frames wait."""
         return tuple(sorted(set(self.values[BEGUN].tolist()))) if BEGUN in self.values else (), self.waiting
 
-    def _told(self) -> str:
-        begun = "have begun" if 1 in self._phase()[0] else "have not begun"
+    def told(self) -> str:
+        """Where its streams stand, for people."""
+        begun = "have begun" if 1 in self.phase()[0] else "have not begun"
         return f"{self.waiting} frames wait" + f" and they {begun}" * (BEGUN in self.values)
 
     def check_owner(self, owner: str) -> None:

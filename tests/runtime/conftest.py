@@ -123,6 +123,12 @@ def write_bundle(
     return path
 
 
+@pytest.fixture
+def make_bundle() -> Callable[..., Path]:
+    """:func:`write_bundle`, for tests in other folders."""
+    return write_bundle
+
+
 def lstm_signature(*, lengths: bool = True, states: bool = True, ranges: Sequence[AxisRange] = ()) -> Signature:
     """Signature of :func:`lstm_nodes`."""
     inputs = [f"features: float32[batch, time, {FEATURES}]"]

@@ -243,3 +243,47 @@ def test_a_streaming_variant_that_nothing_proves_does_not_verify(tmp_path):
     report = verify(write(tmp_path / "leaky.rnnx", golden=True), provider="cpu")
     assert not report.passed
     assert [row.reason for row in report.rows] == ["'golden.npz' holds no whole rows to push"]
+
+
+def test_states_are_stacked_and_split(session, x):
+    states = [session.initial_state(rows) for rows in (1, 2, 1)]
+    for number, state in enumerate(states):
+        state.values["sum"][:] = number
+    whole = State.stacked(states)
+    assert whole.batch == 4
+    np.testing.assert_array_equal(whole.values["sum"][:, 0], [0, 1, 1, 2])
+    assert State.stacked(states[:1]) is states[0]
+    parts = whole.split([1, 2, 1])
+    for part, state in zip(parts, states, strict=True):
+        np.testing.assert_array_equal(part.values["sum"], state.values["sum"])
+        assert part.owner == state.owner
+        assert part.values["sum"].base is None, "it would keep the whole alive"
+
+
+def test_pending_frames_are_stacked_and_split():
+    def waiting(rows, value, frames=1):
+        return State(
+            owner="o",
+            values={"h": np.full((rows, 2), value, np.float32)},
+            pending={"x": np.full((rows, frames, 3), value, np.float32)},
+            waiting=frames,
+        )
+
+    parts = State.stacked([waiting(1, 5), waiting(2, 6)]).split([1, 2])
+    assert [one.pending["x"][:, 0, 0].tolist() for one in parts] == [[5], [6, 6]]
+    assert [one.waiting for one in parts] == [1, 1]
+    with pytest.raises(StateError, match=r"in one 1 frames wait, in another 2 frames wait"):
+        State.stacked([waiting(1, 5), waiting(1, 5, frames=2)])
+
+
+def test_wrong_stacking_and_splitting(session):
+    state = session.initial_state(2)
+    with pytest.raises(StateError, match="no states are given"):
+        State.stacked([])
+    with pytest.raises(StateError, match="another bundle or variant"):
+        State.stacked([state, State(owner="other", values=state.values)])
+    with pytest.raises(StateError, match="their arrays do not fit"):
+        State.stacked([state, State(owner=state.owner, values={"sum": np.zeros((1, 9), np.float32)})])
+    for counts in ([], [1], [1, 2], [3, -1]):
+        with pytest.raises(StateError, match="a state of 2 streams cannot be split into"):
+            state.split(counts)
