@@ -59,5 +59,5 @@ $(MAIN): $(MADE) pyproject.toml constraints.txt
 	touch $@
 
 $(DEV): $(MAIN)
-	$(EDITABLE) '.[$(ORT),export,serve,grpc,dev]'
+	$(EDITABLE) '.[$(ORT),export,serve,grpc,otel,dev]'
 	touch $@

@@ -163,7 +163,7 @@ def test_constraints_pin_every_requirement_within_its_range(extra):
 
 
 def test_constraints_pin_what_the_requirements_require():
-    waiting = [("rnnx", extra) for extra in ("cpu", "export", "serve", "grpc", "dev")]
+    waiting = [("rnnx", extra) for extra in ("cpu", "export", "serve", "grpc", "otel", "dev")]
     seen = set()
     while waiting:
         name, extra = waiting.pop()

@@ -65,6 +65,7 @@ class Engine:
         max_queue: int = 256,
         max_delay_ms: float = 0.0,
         padding: float = 2.0,
+        max_elements: int = 1 << 22,
         probe: bool = True,
         workers: int = 1,
         on_batch: Callable[[BatchReport], None] | None = None,
@@ -78,6 +79,8 @@ class Engine:
             max_queue: requests that may wait; more are refused at once.
             max_delay_ms: how long a batch that is not full waits for company, in milliseconds.
             padding: to how many times its own size no request is padded; 1 lets only equal sizes meet.
+            max_elements: elements that the inputs of a batch may have, padding included, so that many long requests
+                at once cannot take all memory; a larger request runs alone.
             probe: find out whether this variant answers in a batch what it answers alone, and switch off what does not
                 (a few small runs). Without it the signature alone is believed.
             workers: threads, and so runs at once.
@@ -88,7 +91,12 @@ class Engine:
             InputError: a number is out of its range.
             SessionError: the session is closed.
         """
-        for name, number in (("max_batch", max_batch), ("max_queue", max_queue), ("workers", workers)):
+        for name, number in (
+            ("max_batch", max_batch),
+            ("max_queue", max_queue),
+            ("max_elements", max_elements),
+            ("workers", workers),
+        ):
             if type(number) is not int or number < 1:
                 raise InputError(f"{name} is {number!r}; it must be a whole number from 1.")
         if not 0 <= max_delay_ms <= _LONGEST_S:
@@ -112,6 +120,7 @@ class Engine:
             most=max_queue,
             most_rows=max_batch if most is None else min(max_batch, most),
             padding=padding,
+            most_elements=max_elements,
             delay_ns=round(max_delay_ms * 1e6),
             expired=self._expire,
             clock=clock,

@@ -150,7 +150,8 @@ class Merger:
                 return Place(rows=rows, key=None)
             loudness = found
         sizes.pop(self.batch, 0)
-        return Place(rows=rows, key=(kind, tuple(sizes.values()), loudness), sizes=padded)
+        elements = sum(array.size for array in feed.values())
+        return Place(rows=rows, key=(kind, tuple(sizes.values()), loudness), sizes=padded, elements=elements)
 
     def merge(self, requests: Sequence[Request]) -> Mapping[str, NDArray[Any]]:
         """One feed of all their rows, in order; requests of equal keys."""

@@ -42,11 +42,13 @@ class Place:
         rows: its own rows.
         key: only requests of equal keys run together; None of one that runs alone.
         sizes: its sizes along the axes that are padded, in the merger's order.
+        elements: of all its inputs.
     """
 
     rows: int
     key: Hashable
     sizes: tuple[int, ...] = ()
+    elements: int = 0
 
 
 #: In the place of the future of a request that is done.

@@ -6,6 +6,7 @@ so nobody waits for ever; its batch is then filled, again in turns, with those t
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import OrderedDict, deque
@@ -26,18 +27,20 @@ _NS = 1e9
 class Batch:
     """Requests that will run together."""
 
-    def __init__(self, first: Request, *, most_rows: int, padding: float) -> None:
+    def __init__(self, first: Request, *, most_rows: int, padding: float, most_elements: float = math.inf) -> None:
         """Begin with the request whose turn it is, however many rows it has.
 
         Args:
             first: the request.
             most_rows: rows that a batch may have.
             padding: to how many times its own size no request may be padded, along any axis.
+            most_elements: elements that its inputs may have, padding included.
         """
         self.requests = [first]
         self.rows = first.place.rows
         self._key = first.place.key
-        self._most_rows, self._padding = most_rows, padding
+        self._most_rows, self._padding, self._most_elements = most_rows, padding, most_elements
+        self._widest = first.place.elements / max(self.rows, 1)
         self._sizes = [(size, size) for size in first.place.sizes]
 
     def is_full(self) -> bool:
@@ -52,6 +55,11 @@ class Batch:
         sizes = [(min(low, size), max(high, size)) for (low, high), size in zip(self._sizes, place.sizes, strict=True)]
         if any(high > self._padding * low for low, high in sizes):
             return False
+        # As if all were as wide as the widest, which padding makes of them.
+        widest = max(self._widest, place.elements / place.rows)
+        if (self.rows + place.rows) * widest > self._most_elements:
+            return False
+        self._widest = widest
         self._sizes = sizes
         self.rows += place.rows
         self.requests.append(request)
@@ -67,6 +75,7 @@ class RequestQueue:
         most: int,
         most_rows: int,
         padding: float,
+        most_elements: float = math.inf,
         delay_ns: int = 0,
         expired: Callable[[list[Request]], None],
         clock: Callable[[], int] = time.monotonic_ns,
@@ -78,12 +87,14 @@ class RequestQueue:
             most: requests that may wait.
             most_rows: rows of a batch.
             padding: as for :class:`Batch`.
+            most_elements: as for :class:`Batch`.
             delay_ns: how long a batch that is not full waits for company, from when its first request came.
             expired: is given requests whose time ran out while they waited; called without the lock.
             clock: nanoseconds that only grow.
             abandoned: whether the program has ended, so that an idle worker should end as well.
         """
         self._most, self._most_rows, self._padding, self._delay_ns = most, most_rows, padding, delay_ns
+        self._most_elements = most_elements
         self._expired, self._clock, self._abandoned = expired, clock, abandoned
         self._clients: OrderedDict[str, deque[Request]] = OrderedDict()
         self._count = 0
@@ -222,7 +233,7 @@ class RequestQueue:
             return None, _LOOK_S
         lines = [iter(line) for line in self._clients.values()]
         first = next(lines[0])
-        batch = Batch(first, most_rows=self._most_rows, padding=self._padding)
+        batch = Batch(first, most_rows=self._most_rows, padding=self._padding, most_elements=self._most_elements)
         self._fill(batch, [*lines[1:], lines[0]])
         left_ns = first.queued_ns + self._delay_ns - now
         if self._delay_ns and left_ns > 0 and not batch.is_full() and not self._refusal:

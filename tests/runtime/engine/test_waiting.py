@@ -9,8 +9,8 @@ from rnnx.runtime.engine.request import Place, Request
 from rnnx.runtime.engine.waiting import Batch, RequestQueue
 
 
-def request(client="", *, key="k", rows=1, sizes=()):
-    return Request(feed={}, names=[], place=Place(rows=rows, key=key, sizes=sizes), client=client)
+def request(client="", *, key="k", rows=1, sizes=(), elements=0):
+    return Request(feed={}, names=[], place=Place(rows=rows, key=key, sizes=sizes, elements=elements), client=client)
 
 
 def queue(**options):
@@ -68,6 +68,13 @@ def test_the_oldest_of_a_client_is_never_overtaken_as_first():
 def test_who_fits(first, second, fits):
     batch = Batch(request(**first), most_rows=4, padding=2.0)
     assert batch.admit(request(**second)) is fits
+
+
+def test_many_long_requests_do_not_meet_in_one_batch():
+    wide = Batch(request(sizes=(10,), elements=100), most_rows=9, padding=2.0, most_elements=250)
+    assert wide.admit(request(sizes=(6,), elements=60))
+    assert not wide.admit(request(sizes=(6,), elements=60))  # padded to the widest it would be the third of 100
+    assert not Batch(request(elements=60), most_rows=9, padding=2.0, most_elements=250).admit(request(elements=130))
 
 
 def test_padding_is_bounded_over_the_whole_batch():
