@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--provider", default="cpu", show_default=True, help="cpu, cuda or tensorrt.")
 @click.option("--threads", type=Numbers(), default=(), help="Threads to try; 1,2,4... to one for each core if absent.")
 @click.option("--precision", "precisions", type=Names(), default=(), help="Variants to try; all if absent.")
-@click.option("--forms", is_flag=True, help="Try other forms of the fp32 graph too; one that wins joins the bundle.")
+@click.option("--forms", is_flag=True, help="Try other forms of the graphs too; one that wins joins the bundle.")
 @click.option(
     "--max-loss",
     metavar="0.5%|30dB",

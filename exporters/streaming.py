@@ -34,13 +34,18 @@ if TYPE_CHECKING:
 
     from ..manifest import Tolerance
     from ..runtime.session import Session
+    from .matrix import Case
+    from .parity import Runner
 
 FILE = "fp32-streaming.onnx"
 #: Where the file itself says how many frames its runs take.
 CHUNKS = "rnnx.chunks"
 _NAMES = re.compile(r"[A-Za-z_?]\w*")
 #: Sequences up to this long are also run one step at a time.
-_SINGLE_STEPS = 33
+_LONGEST_IN_STEPS = 33
+#: How sequences are cut to prove a stream: not at all, by chance, and before every frame.
+EVERY_CUT = ("all", "random", "1")
+SINGLE_STEPS = ("1",)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -159,7 +164,13 @@ def _face(
 
 
 def prove_streaming(
-    answers: Answers, session: Session, signature: Signature, time: str, *, tolerance: Tolerance = FP32
+    answers: Answers,
+    session: Session,
+    signature: Signature,
+    time: str,
+    *,
+    tolerance: Tolerance = FP32,
+    cuts: Sequence[str] = EVERY_CUT,
 ) -> ParityReport:
     """Any way of cutting a sequence gives the whole run's answer: one step at a time, by chance, and not at all.
 
@@ -172,26 +183,41 @@ def prove_streaming(
         signature: the offline one, whose outputs are compared.
         time: the axis that is cut.
         tolerance: how far floats may be apart.
+        cuts: out of :data:`EVERY_CUT`.
     """
     least = 1 if session.variant.chunks is None else session.variant.chunks.least
-    usable = [
-        i
-        for i, case in enumerate(answers.cases)
-        if case.lengths in {"", "full"} and case.states in {"", "absent"} and case.sizes[time] >= least
-    ]
     reports = []
-    for chunks in ("all", "random", "1"):
-        kept = [i for i in usable if chunks != "1" or answers.cases[i].sizes[time] <= _SINGLE_STEPS]
+    for chunks in cuts:
+        kept = [i for i, case in enumerate(answers.cases) if streams(case, time, chunks, least=least)]
         cases = [replace(answers.cases[i], chunks=chunks) for i in kept]
         chosen = Answers(cases=cases, references=[answers.references[i] for i in kept], undefined={})
-
-        def run(inputs: Mapping[str, NDArray[Any]], chunks: str = chunks) -> dict[str, NDArray[Any]]:
-            given = cast_inputs(session.signature, inputs)
-            answer = run_in_chunks(session, given, _cuts(chunks, _steps(inputs, signature, time)), time)
-            return cast_outputs(signature, answer)
-
+        run = cut_run(session, signature, time, chunks)
         reports.append(judge(chosen, run, signature, variant=session.variant.key, tolerance=tolerance))
     return replace(reports[0], rows=tuple(row for report in reports for row in report.rows), undefined={})
+
+
+def streams(case: Case, time: str, chunks: str, *, least: int = 1) -> bool:
+    """Whether a stream, cut like this, can be held against a case: whole rows from the stream's own beginning."""
+    whole = case.lengths in {"", "full"} and case.states in {"", "absent"} and case.sizes[time] >= least
+    return whole and (chunks not in SINGLE_STEPS or case.sizes[time] <= _LONGEST_IN_STEPS)
+
+
+def cut_run(session: Session, signature: Signature, time: str, chunks: str) -> Runner:
+    """A streaming variant as a runner of whole sequences, which it is pushed in chunks.
+
+    Args:
+        session: of the streaming variant.
+        signature: the offline one.
+        time: the axis that is cut.
+        chunks: how, out of :data:`EVERY_CUT`.
+    """
+
+    def run(inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        given = cast_inputs(session.signature, inputs)
+        answer = run_in_chunks(session, given, _cuts(chunks, _steps(inputs, signature, time)), time)
+        return cast_outputs(signature, answer)
+
+    return run
 
 
 def _cuts(chunks: str, steps: int) -> Sequence[int]:

@@ -21,8 +21,10 @@ CPU = "cpu"
 #: Where the buffers lie, by the provider's name. Any other provider takes plain steps.
 DEVICES = {"cpu": CPU, "cuda": "cuda", "tensorrt": "cuda"}
 
-#: A CUDA graph replays on the addresses that it was captured with, and the two directions have different ones.
+#: A CUDA graph replays on the addresses that it was recorded with, and the two directions have different ones: each
+#: has a recording of its own, where a provider can keep several.
 _CUDA_GRAPHS = ("enable_cuda_graph", "trt_cuda_graph_enable")
+_SEVERAL_GRAPHS = "cuda"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +56,8 @@ class BindingPlan:
         rows: an input that is not a state, and which of its axes is the batch; None where no input has it.
         device: where the states lie, in ONNX Runtime's words: ``cpu`` or ``cuda``.
         device_id: which of those devices.
+        inputs: where a CUDA graph is recorded, each input that is not a state with its dtype and axes, None standing
+            for the batch: they have buffers too. Else empty.
     """
 
     states: tuple[BoundTensor, ...]
@@ -62,6 +66,12 @@ class BindingPlan:
     rows: tuple[str, int] | None = None
     device: str = CPU
     device_id: int = 0
+    inputs: tuple[tuple[str, np.dtype[Any], tuple[int | None, ...]], ...] = ()
+
+    @property
+    def captured(self) -> bool:
+        """Whether a CUDA graph is recorded."""
+        return bool(self.inputs)
 
     def fits(self, state: State) -> bool:
         """Whether a state's arrays are what the buffers hold. A plain step says what is wrong with one that is not."""
@@ -86,7 +96,8 @@ def binding_plan(
 
     That is so where a state has a dynamic axis besides the batch, which is its first; where it has no output of its
     own, or one of another form; where its values must lie in a range, which is checked before every step; on
-    providers that are not among :data:`DEVICES`; and where CUDA graphs are captured.
+    providers that are not among :data:`DEVICES`; and where CUDA graphs are recorded and the provider keeps only one, or
+    an axis has several sizes.
 
     Args:
         signature: of the variant.
@@ -96,7 +107,9 @@ def binding_plan(
     given = [one for each in (options or {}).values() for one in each.items()]
     graphs = any(name in _CUDA_GRAPHS and str(value).lower() in {"1", "true"} for name, value in given)
     inputs = [signature.input(state.name) for state in signature.states]
-    if provider not in DEVICES or graphs or not inputs or not all(spec.axes for spec in inputs):
+    if provider not in DEVICES or not inputs or not all(spec.axes for spec in inputs):
+        return None
+    if graphs and provider != _SEVERAL_GRAPHS:
         return None
     outputs = [state.output for state in signature.states]
     states: list[BoundTensor] = []
@@ -115,22 +128,38 @@ def binding_plan(
         states.append(BoundTensor(name=spec.name, output=output, dtype=np.dtype(spec.dtype), axes=rest))
     batch = inputs[0].axes[0]
     pushed = [spec for spec in signature.inputs if spec not in inputs and batch in spec.axes]
+    others = [spec for spec in signature.outputs if spec.name not in outputs]
+    fixed: list[tuple[str, np.dtype[Any], tuple[int | None, ...]]] = []
+    if graphs:
+        for spec in (one for one in signature.inputs if one not in inputs):
+            axes = _known(spec, batch, signature)
+            if axes is None or any(_known(one, batch, signature) is None for one in others):
+                return None
+            fixed.append((spec.name, np.dtype(spec.dtype), axes))
     return BindingPlan(
         states=tuple(states),
-        outputs=tuple(
-            (spec.name, np.dtype(spec.dtype), _known(spec, batch))
-            for spec in signature.outputs
-            if spec.name not in outputs
-        ),
-        batch=batch if isinstance(batch, int) else None,
+        outputs=tuple((spec.name, np.dtype(spec.dtype), _known(spec, batch, signature)) for spec in others),
+        batch=_one_size(batch, signature),
         rows=(pushed[0].name, pushed[0].axes.index(batch)) if pushed and isinstance(batch, str) else None,
         device=DEVICES[provider],
         device_id=next((int(value) for name, value in given if name == "device_id"), 0),
+        inputs=tuple(fixed),
     )
 
 
-def _known(spec: TensorSpec, batch: Axis) -> tuple[int | None, ...] | None:
-    """Sizes of an output's axes, None for the batch; None where steps may give other sizes."""
-    if any(isinstance(axis, str) and axis != batch for axis in spec.axes):
+def _one_size(batch: Axis, signature: Signature) -> int | None:
+    """The batch where it has one size."""
+    if isinstance(batch, int):
+        return batch
+    sizes = signature.range(batch)
+    return sizes.minimum if sizes.minimum == sizes.maximum else None
+
+
+def _known(spec: TensorSpec, batch: Axis, signature: Signature) -> tuple[int | None, ...] | None:
+    """Sizes of a tensor's axes, None for the batch; None where steps may give other sizes."""
+    # Of some axes only one size is taken, such as the time of a graph for single frames.
+    single = {one.name: one.minimum for one in signature.ranges if one.minimum == one.maximum and one.name != batch}
+    sizes = [axis if isinstance(axis, int) else single.get(axis) for axis in spec.axes]
+    if any(size is None and axis != batch for size, axis in zip(sizes, spec.axes, strict=True)):
         return None
-    return tuple(axis if isinstance(axis, int) else None for axis in spec.axes)
+    return tuple(sizes)

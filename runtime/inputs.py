@@ -53,9 +53,15 @@ class _Passed(NamedTuple):
 class Feeder:
     """Turns a caller's inputs into ONNX Runtime's feed for one signature. It holds no arrays and is thread-safe."""
 
-    def __init__(self, signature: Signature) -> None:
-        """Compile the signature."""
+    def __init__(self, signature: Signature, *, advice: Mapping[str, str] | None = None) -> None:
+        """Compile the signature.
+
+        Args:
+            signature: what is declared.
+            advice: by axis name, what to do where it has a size that is not allowed; ends the message.
+        """
         self.signature = signature
+        self._advice = advice or {}
         self._axes = signature.dynamic_axes
         number = {axis: index for index, axis in enumerate(self._axes)}
         self._ranges: tuple[AxisRange, ...] = tuple(signature.range(axis) for axis in self._axes)
@@ -163,9 +169,10 @@ class Feeder:
                 if sizes[number] >= 0:
                     raise self._disagreement(plan, number, size, sizes[number])
                 if not self._ranges[number].admits(size):
+                    told = self._advice.get(self._axes[number], "")
                     raise ShapeError(
                         f"axis '{self._axes[number]}' of input '{plan.name}' is {size}, shape {shape}; "
-                        f"allowed is {self._ranges[number]}."
+                        f"allowed is {self._ranges[number]}.{told and f' {told}'}"
                     )
                 sizes[number] = size
         for position, size in plan.fixed:

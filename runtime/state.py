@@ -32,7 +32,8 @@ class State:
     """What streams carry from one chunk to the next. A step gives a new one and leaves this as it is.
 
     Attributes:
-        owner: SHA-256 of the bundle and key of the variant that it belongs to.
+        owner: SHA-256 of the bundle and key of the variant that it belongs to, without its form
+            (:func:`rnnx.runtime.forms.state_owner`).
         values: arrays by state name, ``(batch, ...)``.
         pending: by input name, frames that wait for enough company to be run, ``(batch, frames, ...)``; and inputs that
             have no frames, ``(batch, ...)``, as they were given last. Empty for models that take any number of frames.

@@ -14,7 +14,7 @@ from .candidates import OWN, Candidate, Spec, open_candidate
 from .ceilings import Ceilings, measure_ceilings
 from .inputs import axis_sizes
 from .machine import describe
-from .measuring import measure_cell
+from .measuring import measure_cell, unfit
 from .report import Cell, Report, Row, Skipped, Taken
 from .request import batches_of, check_request, precisions, times_of
 from .resources import measure_resources
@@ -116,11 +116,12 @@ def run_bench(plan: Plan, tell: Callable[[str], None] = lambda _: None, *, pace:
     if request.resources:
         absent = {(one.candidate, one.where) for one in skipped}
         for specs, cells in plan.groups:
-            largest = max(cells, key=lambda cell: cell.batch * cell.time)
             for spec in specs:
-                tell(f"memory of {spec.name}, {spec.mode}, {_threads(spec.threads)}")
-                if (spec.name, _where(spec)) in absent:
+                fitting = [cell for cell in cells if not unfit(spec, bundle, cell)]
+                if not fitting or (spec.name, _where(spec)) in absent:
                     continue
+                largest = max(fitting, key=lambda cell: cell.batch * cell.time)
+                tell(f"memory of {spec.name}, {spec.mode}, {_threads(spec.threads)}")
                 taken = measure_resources(spec, request.origin, largest.sizes, seed=request.seed)
                 if isinstance(taken, str):
                     skipped.append(_skip(spec, f"memory and loading, {_where(spec)}", taken))

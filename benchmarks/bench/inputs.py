@@ -34,6 +34,14 @@ def axis_sizes(signature: Signature, *, batch: int, time: int, others: Mapping[s
     return sizes
 
 
+def misfit(bundle: Bundle, variant: Variant, sizes: Mapping[str, int]) -> str:
+    """Which sizes a variant takes where these are others: a form may be made for fewer than the bundle; else empty."""
+    signature = variant.signature or bundle.manifest.signature
+    allowed = (signature.range(axis) for axis in signature.dynamic_axes if axis in sizes)
+    wrong = next((one for one in allowed if not one.admits(sizes[one.name])), None)
+    return "" if wrong is None else f"its graph takes {wrong}, not {sizes[wrong.name]}"
+
+
 def nearest(size: int, allowed: AxisRange) -> int:
     """The size nearest to this one that an axis may have."""
     size = max(size, allowed.minimum)

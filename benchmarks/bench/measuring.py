@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import RnnxError
 from .agreement import agreement, wider
 from .candidates import OWN
-from .inputs import make_inputs, whole_feed
+from .inputs import make_inputs, misfit, whole_feed
 from .intervals import latency, noise, paired_ratio, round_medians
 from .machine import joules, preemptions
 from .report import Row, Skipped
@@ -44,7 +44,10 @@ def measure_cell(
     outputs: dict[str, Mapping[str, NDArray[Any]]] = {}
     skipped: list[Skipped] = []
     for one in candidates:
-        name = one.spec.name
+        name, why = one.spec.name, unfit(one.spec, bundle, cell)
+        if why:
+            skipped.append(Skipped(candidate=name, where=str(cell), reason=why, failed=False))
+            continue
         try:
             prepared = one.prepare(inputs)
             outputs[name] = prepared.outputs()
@@ -93,6 +96,13 @@ def measure_cell(
             )
         )
     return rows, skipped
+
+
+def unfit(spec: Spec, bundle: Bundle, cell: Cell) -> str:
+    """Why a candidate cannot be measured in a cell: its form is made for other sizes; empty where it can."""
+    if not spec.form:
+        return ""
+    return misfit(bundle, bundle.variant(spec.precision, spec.mode, spec.form), cell.sizes)
 
 
 def reference_of(specs: Sequence[Spec], wanted: str | None) -> Spec:

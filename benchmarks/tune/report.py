@@ -33,7 +33,7 @@ class TuneRequest:
         provider: execution provider.
         threads: threads within one operator; empty for 1, 2, 4 and so on to one for each core.
         precisions: of variants to try; empty for all.
-        forms: whether other forms of the fp32 graph are made and tried; one that wins is added to the bundle.
+        forms: whether other forms of the graphs are made and tried; one that wins is added to the bundle.
         max_loss: how much a variant may lose; None where what it was made within is enough.
         data: real arrays by input name in place of random ones, and of golden vectors where a loss is measured.
         sizes: of dynamic axes other than batch and time.

@@ -11,6 +11,8 @@ from ...runtime.machine import cores
 from ...runtime.options import own_options
 from ...runtime.ort import import_ort
 from ...runtime.session import load
+from ...runtime.sizes import covering
+from ...runtime.tensorrt import TENSORRT
 from ...runtime.verify import golden_rows
 from ..bench.candidates import prepare_session
 from ..bench.schedule import let_threads_sleep, measure
@@ -91,8 +93,12 @@ class SessionBench:
 
     def _open(self, setup: Setup) -> Session:
         """A session of this setup; the default is what ``rnnx.load`` gives for a provider and a mode alone."""
+        # TensorRT is told the sizes that are tuned for, and those of the golden vectors.
+        runs = (self._inputs, *(case.inputs for case in self._cases))
+        face = self._bundle.variant(mode=self._mode).signature or self._bundle.manifest.signature
+        ranges = covering(face, runs) if self._provider == TENSORRT else None
         if setup.is_default:
-            return load(self._bundle.path, provider=self._provider, mode=self._mode)
+            return load(self._bundle.path, provider=self._provider, mode=self._mode, ranges=ranges)
         return load(
             self._bundle.path,
             provider=self._provider,
@@ -101,4 +107,5 @@ class SessionBench:
             mode=self._mode,
             session_options=own_options(import_ort(), setup.threads, dict(setup.session_options)),
             provider_options=dict(setup.provider_options) or None,
+            ranges=ranges,
         )

@@ -91,7 +91,7 @@ def neighbours(setup: Setup, *, provider: str, operators: Iterable[str]) -> list
     convolves = any("Conv" in one for one in operators)
     found += [
         setup.with_options([replace(setup, provider_options=((name, value),))])
-        for name, values in PROVIDER_OPTIONS[provider].items()
+        for name, values in PROVIDER_OPTIONS.get(provider, {}).items()
         if convolves or not name.startswith("cudnn_conv")
         for value in values
     ]

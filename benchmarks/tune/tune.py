@@ -15,7 +15,7 @@ from ...runtime.machine import cores, cpu
 from ...runtime.ort import import_ort
 from ...runtime.tuning import gpu_of
 from ...tuned import Measured, Tuned
-from ..bench.inputs import axis_sizes, make_inputs
+from ..bench.inputs import axis_sizes, make_inputs, misfit
 from ..bench.intervals import latency
 from ..bench.machine import describe
 from ..bench.request import Origin, Request, batches_of, check_request, times_of
@@ -28,7 +28,8 @@ from .sessions import SessionBench
 from .setups import Setup, first_setups, neighbours
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from ...manifest import Variant
     from .report import TuneRequest
@@ -60,8 +61,10 @@ def tune(
         ParityError: a form that was asked for does not give the exported graph's answers.
     """
     began = time.monotonic()
-    bundle = _checked(request)[0]
-    forms = with_forms(request.bundle, request.mode, tell) if request.forms else nullcontext(request.bundle)
+    bundle, _, steps = _checked(request)
+    forms: AbstractContextManager[str] = nullcontext(request.bundle)
+    if request.forms:
+        forms = with_forms(request.bundle, request.mode, tell, precisions=request.precisions, steps=steps)
     with forms as path:
         report = _tuned(replace(request, bundle=path), bundle, tell, make_bench)
     return replace(report, seconds=round(time.monotonic() - began, 1))
@@ -74,15 +77,11 @@ def _tuned(
     bundle, batch, steps = _checked(request)
     signature, mode = bundle.manifest.signature, request.mode
     default = bundle.variant(mode=mode)
-    variants = [
-        one
-        for one in bundle.manifest.variants
-        if one.mode == mode and one.precision in (request.precisions or (one.precision,))
-    ]
+    sizes = axis_sizes(signature, batch=batch, time=steps, others=request.sizes)
+    variants = list(_variants(request, bundle, sizes, tell))
     tell("what the variants lose")
     lost = _losses(request, bundle, variants, batch=batch, steps=steps)
     setups = first_setups([one for one in variants if lost[one.key].allowed], request.threads or _powers(cores()))
-    sizes = axis_sizes(signature, batch=batch, time=steps, others=request.sizes)
     bench = make_bench(
         bundle,
         provider=request.provider,
@@ -112,7 +111,7 @@ def _tuned(
     disturbed = outcome.winner == plain and outcome.noise > MOST_NOISE
     kept = not (request.dry_run or disturbed)
     if kept and not _has(kept_in, outcome.winner, mode):
-        keep_form(str(kept_in.path), mode, tell)
+        keep_form(str(kept_in.path), bundle.variant(outcome.winner.precision, mode, outcome.winner.form), tell)
         kept_in = Bundle.open(kept_in.path)
     entry = _entry(request, kept_in if kept else bundle, outcome, batch=batch, steps=steps)
     if kept:
@@ -132,6 +131,19 @@ def _tuned(
         disturbed=disturbed,
         machine=describe(),
     )
+
+
+def _variants(
+    request: TuneRequest, bundle: Bundle, sizes: Mapping[str, int], tell: Callable[[str], None]
+) -> Iterator[Variant]:
+    """Those to try: of the mode and the precisions, that take these sizes."""
+    for one in bundle.manifest.variants:
+        if one.mode == request.mode and one.precision in (request.precisions or (one.precision,)):
+            why = misfit(bundle, one, sizes)
+            if why:
+                tell(f"'{one.key}' is left out: {why}")
+            else:
+                yield one
 
 
 def _has(bundle: Bundle, setup: Setup, mode: str) -> bool:

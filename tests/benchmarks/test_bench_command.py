@@ -1,6 +1,7 @@
 """The command: what it refuses, and one whole run on the CPU with a few runs of each candidate."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,8 +14,10 @@ from rnnx.benchmarks.bench import bench, candidates, peers
 from rnnx.benchmarks.bench.bench import plan_bench, run_bench
 from rnnx.benchmarks.bench.request import Origin, Request
 from rnnx.benchmarks.bench.schedule import Pace
+from rnnx.bundle import Bundle, write_manifest
 from rnnx.cli.main import main
 from rnnx.exporters import counting
+from rnnx.signature import AxisRange
 
 FEW = ["--seconds", "0.001", "--no-resources", "--no-roofline", "--threads", "1", "--time", "1,3"]
 PACE = Pace(seconds=0.001, fewest_rounds=3, warm_seconds=0.005, turn_seconds=0.0005)
@@ -139,6 +142,7 @@ def test_without_torch_and_onnx_a_bundle_is_measured_all_the_same(tiny):
 import sys
 for name in ("torch", "onnx", "onnx_ir", "onnxscript", "onnxsim"):
     sys.modules[name] = None
+from rnnx.bundle import Bundle, write_manifest
 from rnnx.cli.main import main
 main(["bench", {tiny.bundle!r}, *{FEW!r}, "--peers", "onnxruntime", "--json", "-"])
 """
@@ -247,6 +251,22 @@ def test_a_peer_that_fails_is_skipped_and_a_variant_that_fails_is_a_failure(tiny
     assert report.passed
     faked(rnnx={"fails": "broken"}, openvino={})
     assert not run_bench(plan_bench(request(tiny, peers=("openvino",))), pace=PACE).passed
+
+
+def test_a_form_for_single_frames_is_skipped_in_longer_chunks(tiny, faked, tmp_path):
+    path = shutil.copytree(tiny.bundle, tmp_path / "tiny.rnnx")
+    manifest = Bundle.open(path).manifest
+    plain = Bundle.open(path).variant("fp32", "streaming")
+    single = replace(plain.signature, ranges=(AxisRange(name="time", minimum=1, maximum=1),))
+    made = replace(plain, form="step", signature=single)
+    write_manifest(path, replace(manifest, variants=(*manifest.variants, made)))
+    faked(rnnx={})
+    asked = replace(request(tiny), origin=Origin(bundle=str(path)), modes=("streaming",), times=(1, 3))
+    report = run_bench(plan_bench(asked), pace=PACE)
+    assert [(row.spec.form, row.cell.time) for row in report.rows] == [("", 1), ("step", 1), ("", 3)]
+    (skipped,) = report.skipped
+    assert (skipped.candidate, skipped.reason) == ("rnnx fp32 step", "its graph takes 1 <= time <= 1, not 3")
+    assert report.passed
 
 
 def test_another_reference_is_never_taken_without_a_word(tiny, faked):

@@ -25,6 +25,7 @@ from rnnx.errors import BudgetError, BundleError, InputError, LoweringError, Ses
 from rnnx.exporters import export
 from rnnx.manifest import GOLDEN, MANIFEST, Quantization, Tolerance
 from rnnx.runtime.machine import cores, cpu
+from rnnx.signature import AxisRange
 
 FEW = ["--seconds", "0.02", "--threads", "1"]
 
@@ -166,6 +167,37 @@ def test_a_form_is_a_candidate(path):
     assert "fp32 scan, 1 thread: 5e+04 sequences/s, the default 4e+04, 1.25 times better [1.25, 1.25]" in report.summary
     with rnnx.load(path, tuned=True) as session:
         assert session.variant.key == "fp32-offline-scan"
+
+
+def test_a_form_for_single_frames_is_left_out_of_longer_chunks(path, monkeypatch):
+    monkeypatch.setitem(SPEEDS, ("fp32", "step"), 10)
+    made = add(path, "fp32", form="step", mode="streaming")
+    manifest = Bundle.open(path).manifest
+    single = replace(made.signature, ranges=(AxisRange(name="time", minimum=1, maximum=1),))
+    variants = tuple(replace(one, signature=single) if one.key == made.key else one for one in manifest.variants)
+    write_manifest(path, replace(manifest, variants=variants))
+    told = []
+    report = fake_tune(path, told.append, mode="streaming", time=4)
+    assert report.is_default
+    assert {row.setup.form for row in report.rows} == {""}
+    assert "'fp32-streaming-step' is left out: its graph takes 1 <= time <= 1, not 4" in told
+    assert fake_tune(path, mode="streaming", time=1).entry.form == "step"
+
+
+def test_forms_are_made_for_what_is_tuned(path, monkeypatch):
+    asked = []
+
+    def refuse(_, **options):
+        asked.append(options)
+        raise LoweringError("none.")
+
+    monkeypatch.setattr("rnnx.exporters.forms.add_forms", refuse)
+    fake_tune(path, forms=True, mode="streaming", time=4)
+    fake_tune(path, forms=True, mode="streaming", time=1, precisions=("fp32",))
+    assert [(one["mode"], one["forms"], one["precisions"]) for one in asked] == [
+        ("streaming", ["scan"], None),
+        ("streaming", ["scan", "step"], ("fp32",)),
+    ]
 
 
 def test_a_bundle_that_changes_meanwhile_is_left_alone(path):

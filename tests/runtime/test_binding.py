@@ -3,14 +3,17 @@
 import pytest
 
 from rnnx.runtime.binding import binding_plan
-from rnnx.signature import Signature, StateSpec, parse_tensor
+from rnnx.signature import AxisRange, Signature, StateSpec, parse_tensor
 
 
-def plan(state="s: float32[batch, 4]", output="t: float32[batch, 4]", provider="cpu", options=None, states=None):
+def plan(
+    state="s: float32[batch, 4]", output="t: float32[batch, 4]", provider="cpu", options=None, states=None, *, ranges=()
+):
     face = Signature(
         inputs=(parse_tensor("x: float32[batch, time]"), parse_tensor(state)),
         outputs=tuple(map(parse_tensor, ("y: float32[batch, time]", "last: float32[1, batch]", output))),
         states=tuple(StateSpec(name=name, output=to) for name, to in (states or {"s": "t"}).items()),
+        ranges=ranges,
     )
     return binding_plan(face, provider, options)
 
@@ -26,6 +29,12 @@ def test_what_is_bound_and_where():
         assert (found.device, found.device_id) == ("cuda", 3)
     fixed = plan(state="s: float32[2, 4]", output="t: float32[2, 4]")
     assert (fixed.batch, fixed.rows) == (2, None)
+
+
+def test_an_output_of_the_only_size_that_an_axis_may_have_has_a_buffer():
+    for least, most, axes in ((1, 1, (None, 1)), (1, 2, None), (1, None, None)):
+        found = plan(ranges=(AxisRange(name="time", minimum=least, maximum=most),))
+        assert {name: sizes for name, _, sizes in found.outputs}["y"] == axes
 
 
 @pytest.mark.parametrize(
