@@ -15,11 +15,17 @@ from ..errors import RnnxError
 COMMANDS = {
     "export": (".export", "Export a PyTorch model to a proven bundle."),
     "inspect": (".inspect", "Show what a bundle holds."),
-    "quantize": (".quantize", "Add int8 variants to a bundle, within an accuracy budget."),
+    "quantize": (".quantize", "Add int8 or fp16 variants to a bundle, within an accuracy budget."),
     "verify": (".verify", "Prove again that a bundle gives its source's answers."),
     "run": (".run", "Run a bundle on arrays from files."),
     "stream": (".stream", "Make any ONNX file run chunk by chunk, its states in and out."),
+    "triton": (".triton", "Write a bundle as a model repository for NVIDIA Triton, or check one."),
+    "kserve": (".kserve", "Write a KServe manifest that serves a bundle."),
+    "ray": (".ray", "Serve bundles with Ray Serve, here or on a cluster."),
+    "ray-data": (".ray_data", "Run a bundle over Parquet or npz files with Ray Data."),
+    "serve": (".serve", "Serve bundles over HTTP, gRPC and WebSocket."),
     "bench": (".bench", "Measure a bundle beside its peers, and against the machine."),
+    "tune": (".tune", "Find the fastest way to run a bundle here, and keep it in the bundle."),
     "doctor": (".doctor", "Tell what is installed, what works, and what mends the rest."),
 }
 

@@ -22,8 +22,9 @@ EXPORT = {"onnx", "onnx_ir", "onnxscript", "onnxsim"}
 SERVE = {"starlette", "uvicorn", "uvloop", "websockets", "orjson", "prometheus_client"}
 GRPC = {"grpc", "grpc_health", "grpc_reflection", "google"}
 
-#: A room in a room: what needs a server's packages stands below it, and nothing above imports it.
+#: Rooms in a room: what needs a server's packages, or Ray's, stands below them, and nothing above imports it.
 SERVING = "runtime/serving"
+RAY = "runtime/deploy/ray"
 
 #: For each room (a folder or a module at the root): the rooms and the foreign packages that it may import. Every room
 #: may import the root itself, which is light (`from .. import __version__`).
@@ -37,6 +38,7 @@ ROOMS: dict[str, set[str]] = {
     "__init__": {"errors"},
     "runtime": {"atomic", "errors", "signature", "tuned", "manifest", "bundle"},
     SERVING: {"errors", "signature", "tuned", "manifest", "bundle", "runtime"},
+    RAY: {"atomic", "errors", "signature", "bundle", "runtime", SERVING},
     "exporters": {"atomic", "errors", "signature", "manifest", "bundle", "runtime"},
     "models": {"atomic", "errors", "signature", "manifest", "bundle", "runtime", "exporters"},
     "benchmarks": {"atomic", "errors", "signature", "tuned", "manifest", "bundle", "runtime", "exporters", "models"},
@@ -48,6 +50,7 @@ ROOMS: dict[str, set[str]] = {
         "bundle",
         "runtime",
         SERVING,
+        RAY,
         "exporters",
         "models",
         "benchmarks",
@@ -64,6 +67,7 @@ FOREIGN: dict[str, set[str]] = {
     "__init__": set(),
     "runtime": {"numpy", "onnxruntime"},
     SERVING: {"numpy", "opentelemetry", *SERVE, *GRPC},
+    RAY: {"numpy", "pyarrow", "ray"},
     "exporters": {"numpy", "onnxruntime", "torch", "sympy", "safetensors", *EXPORT},
     "models": {"numpy", "torch", "safetensors", "click"},
     "benchmarks": {"numpy", "torch", "onnxruntime", "click"},
@@ -71,7 +75,7 @@ FOREIGN: dict[str, set[str]] = {
     "__main__": set(),
 }
 #: What a command may import only when it runs.
-LATE = {"exporters", "models", "benchmarks", "runtime", SERVING}
+LATE = {"exporters", "models", "benchmarks", "runtime", SERVING, RAY}
 #: The distribution of a module of another name, or, for `sympy`, the one that brings it into our hands.
 BROUGHT = {
     "sympy": "torch",
@@ -80,6 +84,7 @@ BROUGHT = {
     "grpc_health": "grpcio-health-checking",
     "grpc_reflection": "grpcio-reflection",
     "opentelemetry": "opentelemetry-api",
+    "pyarrow": "ray",
 }
 
 
@@ -104,8 +109,9 @@ class Import:
 
 def room_of(module: tuple[str, ...]) -> str:
     """`("runtime", "session")` -> `runtime`; the root itself is `__init__`."""
-    if module[:2] == tuple(SERVING.split("/")):
-        return SERVING
+    for room in (SERVING, RAY):
+        if "/".join(module).startswith(f"{room}/") or "/".join(module) == room:
+            return room
     return module[0] if module else "__init__"
 
 
@@ -206,6 +212,9 @@ def test_imports_run_one_way(path):
         ("runtime/session.py", "from .serving import service", "'runtime' must not import 'runtime/serving'"),
         ("runtime/engine/engine.py", "from .. import serving", "'runtime' must not import 'runtime/serving'"),
         ("runtime/session.py", "import starlette", "'runtime' must not import 'starlette'"),
+        ("runtime/deploy/kserve.py", "import ray", "'runtime' must not import 'ray'"),
+        ("runtime/deploy/kserve.py", "from .ray import app_builder", "'runtime' must not import 'runtime/deploy/ray'"),
+        ("runtime/deploy/ray/replica.py", "import starlette", "'runtime/deploy/ray' must not import 'starlette'"),
         ("runtime/serving/service.py", "import torch", "'runtime/serving' must not import 'torch'"),
         ("runtime/session.py", "import rnnx.benchmarks", "'runtime' must not import 'benchmarks'"),
         (
@@ -261,7 +270,7 @@ def test_what_is_imported_is_declared():
     extras = project["optional-dependencies"]
     declared = [
         *project["dependencies"],
-        *(line for extra in ("cpu", "export", "serve", "grpc", "otel") for line in extras[extra]),
+        *(line for extra in ("cpu", "export", "serve", "grpc", "otel", "ray") for line in extras[extra]),
     ]
     names = {canonicalize_name(Requirement(line).name) for line in declared}
     foreign = {name for rooms in FOREIGN.values() for name in rooms}

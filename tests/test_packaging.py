@@ -151,7 +151,7 @@ def test_version_is_the_installed_one():
     assert importlib.metadata.version("rnnx") == rnnx.__version__
 
 
-@pytest.mark.parametrize("extra", ["base", "cpu", "gpu", "export", "serve", "grpc", "otel", "dev"])
+@pytest.mark.parametrize("extra", ["base", "cpu", "gpu", "export", "serve", "grpc", "otel", "ray", "dev"])
 def test_constraints_pin_every_requirement_within_its_range(extra):
     read, pinned = project()["project"], pins()
     lines = read["dependencies"] if extra == "base" else read["optional-dependencies"][extra]
