@@ -41,7 +41,18 @@ ROOMS: dict[str, set[str]] = {
     RAY: {"atomic", "errors", "signature", "bundle", "runtime", SERVING},
     "exporters": {"atomic", "errors", "signature", "manifest", "bundle", "runtime"},
     "models": {"atomic", "errors", "signature", "manifest", "bundle", "runtime", "exporters"},
-    "benchmarks": {"atomic", "errors", "signature", "tuned", "manifest", "bundle", "runtime", "exporters", "models"},
+    "benchmarks": {
+        "atomic",
+        "errors",
+        "signature",
+        "tuned",
+        "manifest",
+        "bundle",
+        "runtime",
+        SERVING,
+        "exporters",
+        "models",
+    },
     "cli": {
         "errors",
         "signature",
@@ -70,7 +81,7 @@ FOREIGN: dict[str, set[str]] = {
     RAY: {"numpy", "pyarrow", "ray"},
     "exporters": {"numpy", "onnxruntime", "torch", "sympy", "safetensors", *EXPORT},
     "models": {"numpy", "torch", "safetensors", "click"},
-    "benchmarks": {"numpy", "torch", "onnxruntime", "click"},
+    "benchmarks": {"numpy", "torch", "onnxruntime", "click", "grpc", "uvloop"},
     "cli": {"numpy", "click"},
     "__main__": set(),
 }

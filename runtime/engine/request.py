@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Place:
     elements: int = 0
 
 
-#: In the place of the future of a request that is done.
+#: In the place of the future of a request that is done, or that has none yet.
 _GONE: Future[Answer] = Future()
 _GONE.cancel()
 
@@ -83,7 +83,7 @@ class Request:
     deadline_ns: int | None = None
     queued_ns: int = 0
     waiting: bool = False
-    future: Future[Answer] | asyncio.Future[Answer] = field(default_factory=Future)
+    future: Future[Answer] | asyncio.Future[Answer] = _GONE  # until whoever asks gives theirs
     loop: asyncio.AbstractEventLoop | None = None
 
     def let_go(self) -> None:

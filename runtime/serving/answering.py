@@ -7,10 +7,11 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...errors import DeadlineError, InputError, RnnxError, StreamExistsError, StreamNotFoundError
+from ...errors import DeadlineError, InputError, StreamExistsError, StreamNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
+    from types import TracebackType
 
     from numpy.typing import NDArray
 
@@ -149,19 +150,28 @@ def go_on(repository: Repository, model: ServedModel, key: Hashable) -> tuple[Se
     return model, table.lease(key)
 
 
-@contextlib.asynccontextmanager
-async def at_most(timeout_s: float) -> AsyncIterator[None]:
-    """Give up an answer that takes longer, even where its run has begun.
+class at_most:  # noqa: N801  (used as a function; a class, for a generator costs each request as much as its queueing)
+    """Give up an answer that takes longer, even where its run has begun; raises DeadlineError then."""
 
-    Raises:
-        DeadlineError: it took longer.
-    """
-    try:
-        async with asyncio.timeout(timeout_s):
-            yield
-    except RnnxError:
-        raise  # the engine's own DeadlineError is a TimeoutError too
-    except TimeoutError:
-        raise DeadlineError(
-            f"no answer came within {timeout_s:g} s, and none is waited for any longer. Give it more time, or ask less."
-        ) from None
+    __slots__ = ("_timeout", "_timeout_s")
+
+    def __init__(self, timeout_s: float) -> None:
+        """Allow this many seconds from when it is entered."""
+        self._timeout_s = timeout_s
+        self._timeout = asyncio.timeout(timeout_s)
+
+    async def __aenter__(self) -> None:
+        """Begin to count."""
+        await self._timeout.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop counting. The engine's own DeadlineError, which is a TimeoutError too, passes as it is."""
+        try:
+            await self._timeout.__aexit__(kind, error, traceback)
+        except TimeoutError:
+            raise DeadlineError(
+                f"no answer came within {self._timeout_s:g} s, and none is waited for any longer. Give it more time, "
+                "or ask less."
+            ) from None

@@ -54,7 +54,8 @@ def dtype_of(datatype: object, what: str) -> np.dtype[np.generic]:
 
 def datatype_of(dtype: np.dtype[np.generic] | str) -> str:
     """The datatype of a NumPy dtype or its name; KeyError where the protocol has none."""
-    return _NAMES[np.dtype(dtype).newbyteorder("<")]
+    found = _NAMES.get(dtype) if isinstance(dtype, np.dtype) else None  # nearly always, and a call for each tensor
+    return _NAMES[np.dtype(dtype).newbyteorder("<")] if found is None else found
 
 
 def config_type_of(dtype: np.dtype[np.generic] | str) -> str:

@@ -60,9 +60,7 @@ def parse_json(
     return parse_object(read_json(text, limits), behind, model=model, version=version, limits=limits)
 
 
-def parse_object(
-    found: object, behind: memoryview, *, model: str, version: str = "", limits: Limits
-) -> InferRequest:
+def parse_object(found: object, behind: memoryview, *, model: str, version: str = "", limits: Limits) -> InferRequest:
     """As :func:`parse_json`, of JSON that was read with its limits."""
     if not isinstance(found, dict):
         raise RequestError(f"the body must be an object with 'inputs'; found {shown(found)}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +75,9 @@ def from_json(
 
 def to_bytes(values: NDArray[np.generic]) -> bytes:
     """A tensor's bytes, little-endian and row-major."""
-    return values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
+    if values.dtype.byteorder == ">" or (values.dtype.byteorder == "=" and sys.byteorder == "big"):
+        values = values.astype(values.dtype.newbyteorder("<"))
+    return values.tobytes()
 
 
 def _flat(what: str, data: list[Any], shape: tuple[int, ...], count: int) -> list[Any]:
