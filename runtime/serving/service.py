@@ -121,7 +121,9 @@ class Service:
             inputs=request.inputs, outputs=names, timeout_s=self._timeout_s(request.timeout_us), client=client
         )
         sequence, parameters = request.sequence, dict[str, Parameter]()
-        with self._counted(face.model, request.id, streaming=sequence is not None or face.carried) as told:
+        streaming = sequence is not None or face.carried
+        inner = sequence is not None and not (sequence.start or sequence.end)
+        with self._counted(face.model, request.id, streaming=streaming, inner=inner) as told:
             if sequence is not None:
                 answer = await self._sequence(face, sequence, asked)
                 outputs = answer.outputs
@@ -177,7 +179,7 @@ class Service:
         handle.check_open()
         model = handle.served()
         asked = Asked(inputs=inputs, outputs=outputs, timeout_s=self._timeout_s(timeout_us), client=handle.client)
-        with self._counted(model, request_id, streaming=True) as told:
+        with self._counted(model, request_id, streaming=True, inner=not end) as told:
             try:
                 answer = await answer_chunk(model, handle.lease(model, inputs), asked, end=end)
                 handle.answered(model, answer.state)
@@ -316,8 +318,13 @@ class Service:
         return await answer_chunk(model, lease, asked, end=sequence.end)
 
     @contextlib.contextmanager
-    def _counted(self, model: ServedModel, request_id: str, *, streaming: bool) -> Iterator[dict[str, Any]]:
-        """Count, log and trace one request; the caller notes in the mapping what is to be logged with it."""
+    def _counted(
+        self, model: ServedModel, request_id: str, *, streaming: bool, inner: bool
+    ) -> Iterator[dict[str, Any]]:
+        """Count, log and trace one request; the caller notes in the mapping what is to be logged with it.
+
+        An ``inner`` chunk of a stream that goes well is told at the level ``debug``: there are thousands in a second.
+        """
         begun = self._clock()
         name = counted_name(model, streaming=streaming)
         counts = self.metrics.of(name)
@@ -339,10 +346,11 @@ class Service:
         finally:
             model.users -= 1
             counts.pending -= 1
-            if LOGGER.isEnabledFor(logging.INFO):
+            level = logging.DEBUG if inner and status == "ok" else logging.INFO
+            if LOGGER.isEnabledFor(level):
                 ms = round((self._clock() - begun) / 1e6, 3)
                 request_id = REQUEST_ID.get() or request_id or new_request_id()
-                log_event("request", request_id=request_id, model=name, status=status, ms=ms, **told)
+                log_event("request", level=level, request_id=request_id, model=name, status=status, ms=ms, **told)
 
     def _timeout_s(self, timeout_us: int | None) -> float:
         """How long a request may take: what its client says, at most what the server allows."""

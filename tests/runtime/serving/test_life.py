@@ -27,7 +27,7 @@ class Process:
         self.ports_file = folder / "ports.json"
         self.log = (folder / "log.jsonl").open("w+", encoding="utf-8")
         command = [sys.executable, "-m", "rnnx", "serve", *map(str, given), "--http-port", "0", "--provider", "cpu"]
-        command += ["--ports-file", str(self.ports_file), "--log-format", "json"]
+        command += ["--ports-file", str(self.ports_file), "--log-format", "json", "--log-level", "debug"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
 
     def wait_listening(self):

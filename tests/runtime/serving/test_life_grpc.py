@@ -24,7 +24,7 @@ def server(leaky_path, tmp_path):
     """A process that serves gRPC only, and its port."""
     ports = tmp_path / "ports.json"
     command = [sys.executable, "-m", "rnnx", "serve", str(leaky_path), "--no-http", "--grpc-port", "0"]
-    command += ["--provider", "cpu", "--ports-file", str(ports), "--log-format", "json"]
+    command += ["--provider", "cpu", "--ports-file", str(ports), "--log-format", "json", "--log-level", "debug"]
     with (tmp_path / "log.jsonl").open("w+", encoding="utf-8") as log:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
@@ -10,7 +11,7 @@ import time
 
 import pytest
 
-from rnnx.errors import InputError
+from rnnx.errors import InputError, StreamNotFoundError
 from rnnx.runtime.serving.logs import LOGGER, REQUEST_ID, TextFormatter, Writer, log_event, logs_to
 
 
@@ -41,6 +42,29 @@ def test_one_json_line_for_each_request(kit, leaky_path):
     assert 0 < told[0]["ms"] < 10_000
     assert told[0]["time"].endswith("Z")
     assert lines[0]["event"] == "model ready"
+
+
+@pytest.mark.parametrize("level", ["info", "debug"])
+def test_the_chunks_in_the_middle_of_a_stream_are_told_when_debugging(kit, leaky_path, level):
+    stream = io.StringIO()
+
+    async def main():
+        async with kit.serving(leaky_path) as service:
+            for name, sequence in (
+                ("begin", (7, "start")),
+                ("middle", (7,)),
+                ("lost", (8,)),
+                ("end", (7, "end")),
+            ):
+                with contextlib.suppress(StreamNotFoundError):
+                    await service.infer(kit.request(kit.frames(2), id=name, sequence=sequence))
+
+    with logs_to("json", level, stream):
+        kit.run(main())
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    told = [(one["request_id"], one["status"]) for one in lines if one["event"] == "request"]
+    begin, middle, lost, end = ("begin", "ok"), ("middle", "ok"), ("lost", "StreamNotFoundError"), ("end", "ok")
+    assert told == ([begin, middle, lost, end] if level == "debug" else [begin, lost, end])
 
 
 def test_a_clients_text_cannot_begin_a_line():
