@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...bundle import Bundle
 from ...errors import ServerError
+from ..providers import check_name as check_provider
 from .logs import logs_to
 from .model import ModelOptions
 from .protocol.limits import Limits
@@ -63,6 +64,7 @@ def serve(start: Start, announce: Callable[[str], None]) -> int:
     Raises:
         ServerError: a name, file or address cannot be used.
         BundleError: a bundle is none.
+        ProviderError, VariantError: no provider has the name, or a bundle nothing of the precision, that is asked for.
         MissingExtraError: a package is not installed.
     """
     named = named_bundles(start.bundles)
@@ -72,7 +74,7 @@ def serve(start: Start, announce: Callable[[str], None]) -> int:
     if folder is not None and not folder.is_dir():
         raise ServerError(f"--repository '{folder}' is no folder.")
     for path in named.values():
-        Bundle.open(path)
+        _check_variant(Bundle.open(path), start.models)
     options = start.server
     if start.token_file is not None:
         options = replace(options, token=_read_token(start.token_file))
@@ -83,6 +85,18 @@ def serve(start: Start, announce: Callable[[str], None]) -> int:
     service = Service(repository, limits=start.limits, tokens=tokens, tracing=tracing)
     with logs_to(start.log_format, start.log_level):
         return run_server(service, options, announce)
+
+
+def _check_variant(bundle: Bundle, options: ModelOptions) -> None:
+    """Hold the command's own words against the bundle: what no later attempt could mend ends the start.
+
+    Raises:
+        ProviderError: no provider has this name.
+        VariantError: the bundle has nothing of this precision.
+    """
+    check_provider(options.provider)
+    if options.precision != "auto" and not options.tuned and all(one.precision != options.precision for one in bundle.manifest.variants):
+        bundle.variant(options.precision)
 
 
 def named_bundles(given: Sequence[str]) -> dict[str, Path]:

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from rnnx.cli.main import main
-from rnnx.errors import BundleError, InputError, ServerError
+from rnnx.errors import BundleError, InputError, ProviderError, ServerError, VariantError
 from rnnx.runtime.serving.listening import bound
 from rnnx.runtime.serving.model import ModelOptions, ServedModel
 from rnnx.runtime.serving.server import ServerOptions
@@ -49,6 +49,8 @@ def no_line(line):
         ({"bundles": ()}, ServerError, "no bundle is given"),
         ({"bundles": ("nothing.rnnx",)}, BundleError, "'nothing.rnnx' does not exist, so it is no bundle"),
         ({"bundles": (), "repository": "nowhere"}, ServerError, "--repository 'nowhere' is no folder"),
+        ({"models": ModelOptions(provider="tpu")}, ProviderError, "provider 'tpu' is not known"),
+        ({"models": ModelOptions(precision="int8")}, VariantError, "has no variant 'int8-offline'"),
         ({"token_file": b""}, ServerError, "must hold one token"),
         ({"token_file": "nowhere"}, ServerError, "--token-file 'nowhere' cannot be read"),
         ({"token_file": "ä".encode()}, ServerError, "holds no token of plain letters"),
