@@ -11,8 +11,6 @@ import hashlib
 import io
 import json
 import os
-import secrets
-import shutil
 import zipfile
 import zlib
 from contextlib import contextmanager
@@ -22,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .atomic import write_atomically
+from .atomic import replacing_folder, write_atomically
 from .errors import (
     AlteredFileError,
     BundleError,
@@ -280,22 +278,8 @@ def staging(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterato
     """
     target = Path(path)
     check_target(target, overwrite=overwrite)
-    # The temporary folder stands beside the target because a rename is atomic only within one file system.
-    parent = target.resolve().parent
-    temporary = parent / f".{target.name}.{secrets.token_hex(4)}"
-    temporary.mkdir()
-    try:
+    with replacing_folder(target, lambda: check_target(target, overwrite=overwrite)) as temporary:
         yield temporary
-        if os.path.lexists(target):
-            check_target(target, overwrite=overwrite)
-            old = parent / f".{target.name}.{secrets.token_hex(4)}.old"
-            target.replace(old)
-            temporary.replace(target)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            temporary.replace(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def check_target(path: str | os.PathLike[str], *, overwrite: bool) -> None:

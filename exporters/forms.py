@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import onnx
 import onnx_ir as ir
 
 from ..bundle import Bundle, staging, write_manifest
@@ -26,12 +24,12 @@ from ..runtime.verify import golden_rows
 from ..signature import AxisRange
 from .matrix import build_matrix
 from .parity import ask, judge, without_loose
-from .passes.compact import CompactPass, strip
+from .passes.compact import CompactPass
 from .passes.fold import FoldPass
 from .passes.scan_form import SCAN, ScanFormPass, refusals
-from .passes.simplify import LIMIT_BYTES, weight_bytes
 from .passes.step_form import STEP, StepFormPass
 from .quantization.proving import answerable
+from .saving import save_variant
 from .streaming import EVERY_CUT, SINGLE_STEPS, cut_run, prove_streaming, streams
 
 if TYPE_CHECKING:
@@ -105,7 +103,7 @@ def add_forms(
         made = []
         for variant, graph in graphs:
             tell(f"{variant_key(variant.precision, mode)}: the form '{variant.form}'")
-            made.append(_save(graph, folder, variant))
+            made.append(save_variant(graph, folder, variant, keep=None if variant.precision == PRECISION else []))
         for name in bundle.manifest.files:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(bundle.path / name, folder / name)
@@ -186,25 +184,6 @@ def _in_steps(bundle: Bundle, base: Variant) -> tuple[Variant, ir.Model]:
     graph = (FoldPass() if base.precision == PRECISION else CompactPass())(graph).model
     ranges = (*(one for one in signature.ranges if one.name != time), AxisRange(name=time, minimum=1, maximum=1))
     return replace(base, form=STEP, signature=replace(signature, ranges=ranges).check()), graph
-
-
-def _save(graph: ir.Model, folder: Path, variant: Variant) -> Variant:
-    file = f"{variant.key}.onnx"
-    data_files: tuple[str, ...] = ()
-    if weight_bytes(graph) > LIMIT_BYTES // 2:
-        data_files = (f"{file}.data",)
-        ir.save(graph, folder / file, external_data=data_files[0])
-    else:
-        proto = ir.to_proto(graph)
-        try:
-            onnx.checker.check_model(proto, full_check=True)
-        except Exception as error:
-            raise LoweringError(f"the ONNX checker rejects '{variant.key}': {error}") from error
-        if variant.precision != PRECISION:
-            strip(proto)
-        (folder / file).write_bytes(proto.SerializeToString(deterministic=True))
-    operators = Counter(node.op_type for node in graph.graph.all_nodes())
-    return replace(variant, file=file, operators=operators, data_files=data_files)
 
 
 def _prove(bundle: Bundle, folder: Path, made: Variant) -> ParityReport:

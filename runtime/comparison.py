@@ -3,8 +3,9 @@
 Floats must agree within ``atol * max(scale, floor)``, where the scale is the largest magnitude that the output has
 over all cases: telling by relative error alone gives NaN on states that are zero, and telling each case by its own
 magnitude holds a nearly silent case to a tolerance below float32's own resolution of what was added up to make it.
-What fills in for no answer, such as the -1e9 of a mask, is no part of that scale, or it would let everything else pass:
-such a value is held to the same tolerance of its own magnitude. Integers and booleans must be equal. NaN never passes, not even against NaN.
+What fills in for no answer, such as the -1e9 of a mask, is no part of that scale, or it would let everything else
+pass: such a value is held to the same tolerance of its own magnitude. Integers and booleans must be equal. NaN never
+passes, not even against NaN.
 """
 
 from __future__ import annotations

@@ -8,9 +8,8 @@ nodes to take. Forms were chosen by measurement, see ``benchmarks/notes/quantiza
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
@@ -29,7 +28,8 @@ from .int8_products import (
 from .int8_scan import quantize_scan, scan_refusal
 from .int8_weights import CONTRIB, constant_of
 from .inward import InwardPass
-from .naming import MODULE, module_of, name_values
+from .naming import module_of, name_values
+from .replacing import shared_constants, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 CONTRIB_VERSION = 1
 #: Weights with fewer numbers than this stay: they take no room and no time, and quantizing around them does.
 SMALLEST = 1024
-#: Constants of more numbers than this are no shapes.
-_FEW = 8
 
 
 class _Form(NamedTuple):
@@ -101,7 +99,7 @@ class Int8Pass(ir.passes.InPlacePass):
         """
         found = {candidate.name: (candidate, node) for candidate, node in _found(model)}
         chosen = self._chosen([candidate for candidate, _ in found.values()])
-        made = _constants(model)
+        made = shared_constants(model)
         taken = {node.name for node in ir.traversal.RecursiveGraphIterator(model.graph)}
         for name in chosen:
             node = found[name][1]
@@ -111,7 +109,7 @@ class Int8Pass(ir.passes.InPlacePass):
             form = _FORMS[node.op_type]
             form.quantize(node, builder)
             for new in builder.nodes:
-                _stamp(new, module_of(node), taken)
+                stamp(new, module_of(node), taken, "int8")
             graph.insert_before(node, builder.nodes)
             if not form.stays:
                 graph.remove(node, safe=True)
@@ -169,29 +167,3 @@ def _found(model: ir.Model) -> Iterator[tuple[Candidate, ir.Node]]:
             ),
             node,
         )
-
-
-def _constants(model: ir.Model) -> dict[tuple[Any, ...], ir.Value]:
-    """The whole numbers that the graph has under the names that builders give them: a name may be taken only once."""
-    found: dict[tuple[Any, ...], ir.Value] = {}
-    for name, value in model.graph.initializers.items():
-        if name.startswith("i64_") and value.const_value is not None and value.const_value.size <= _FEW:
-            array = value.const_value.numpy()
-            numbers = "_".join(map(str, array.ravel().tolist()))
-            if array.dtype == np.int64 and name == (f"i64_{numbers}" if array.ndim == 1 else f"i64_scalar_{numbers}"):
-                found["constant", name] = value
-    return found
-
-
-def _stamp(node: ir.Node, module: str, taken: set[str | None]) -> None:
-    """Say which module a new node and those of its body come from, and give each a name that no other has."""
-    node.metadata_props[MODULE] = module
-    wanted, number = node.name, 1
-    while node.name in taken:
-        node.name = f"{wanted}_int8" if number == 1 else f"{wanted}_int8_{number}"
-        number += 1
-    taken.add(node.name)
-    for attribute in node.attributes.values():
-        if attribute.type == ir.AttributeType.GRAPH:
-            for inner in attribute.as_graph():
-                _stamp(inner, module, taken)

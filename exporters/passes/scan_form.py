@@ -10,7 +10,7 @@ leaves the initial state alone until it reaches the row's own last frame.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
@@ -19,7 +19,8 @@ from onnx_ir.passes import common
 from ..layer import Builder
 from .int8_frames import give, optional_input, take_place, valid_frames, without_axis
 from .int8_weights import float_weight
-from .naming import MODULE, module_of, name_values
+from .naming import module_of, name_values
+from .replacing import shared_constants, stamp
 from .scan_steps import GATES, NONLINEARITIES, STATES, body, weights_of
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ _TAKEN = {"hidden_size", "direction", "activations", "linear_before_reset", "lay
 _ACTIVATIONS = {"LSTM": ["sigmoid", "tanh", "tanh"], "GRU": ["sigmoid", "tanh"]}
 #: Which inputs hold the initial states, and which the peephole weights.
 _INITIAL, _PEEPHOLES = (5, 6), 7
-#: Constants of more numbers than this are no shapes.
-_FEW = 8
 
 
 class ScanFormPass(ir.passes.InPlacePass):
@@ -42,7 +41,7 @@ class ScanFormPass(ir.passes.InPlacePass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """The graph with those layers replaced, changed in place."""
         layers = [node for node in model.graph if node.op_type in GATES and node.domain in {"", "ai.onnx"}]
-        made = _constants(model)
+        made = shared_constants(model)
         taken = {node.name for node in ir.traversal.RecursiveGraphIterator(model.graph)}
         prefixes: set[str] = set()
         changed = False
@@ -53,7 +52,7 @@ class ScanFormPass(ir.passes.InPlacePass):
             _replace(node, builder)
             taken.discard(node.name)
             for new in builder.nodes:
-                _stamp(new, module_of(node), taken)
+                stamp(new, module_of(node), taken, "scan")
             model.graph.insert_before(node, builder.nodes)
             model.graph.remove(node, safe=True)
             changed = True
@@ -184,29 +183,3 @@ def _directions(node: ir.Node) -> list[int]:
 
 def _is_used(value: ir.Value) -> bool:
     return bool(value.uses()) or value.is_graph_output()
-
-
-def _constants(model: ir.Model) -> dict[tuple[Any, ...], ir.Value]:
-    """The whole numbers that the graph has under the names that builders give them: a name may be taken only once."""
-    found: dict[tuple[Any, ...], ir.Value] = {}
-    for name, value in model.graph.initializers.items():
-        if name.startswith("i64_") and value.const_value is not None and value.const_value.size <= _FEW:
-            array = value.const_value.numpy()
-            numbers = "_".join(map(str, array.ravel().tolist()))
-            if array.dtype == np.int64 and name == (f"i64_{numbers}" if array.ndim == 1 else f"i64_scalar_{numbers}"):
-                found["constant", name] = value
-    return found
-
-
-def _stamp(node: ir.Node, module: str, taken: set[str | None]) -> None:
-    """Say which module a new node and those of its body come from, and give each a name that no other has."""
-    node.metadata_props[MODULE] = module
-    wanted, number = node.name, 1
-    while node.name in taken:
-        node.name = f"{wanted}_scan" if number == 1 else f"{wanted}_scan_{number}"
-        number += 1
-    taken.add(node.name)
-    for attribute in node.attributes.values():
-        if attribute.type == ir.AttributeType.GRAPH:
-            for inner in attribute.as_graph():
-                _stamp(inner, module, taken)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import onnx
 import onnx_ir as ir
 
 from ...bundle import write_manifest
-from ...errors import LoweringError
 from ...manifest import GOLDEN, STATES, Manifest
-from ..passes.compact import CompactPass, strip
-from ..passes.simplify import LIMIT_BYTES, weight_bytes
+from ..passes.compact import CompactPass
+from ..saving import save_variant
 from ..streaming import CHUNKS
 
 if TYPE_CHECKING:
@@ -64,7 +61,9 @@ def build(
         face = variant.signature or bundle.manifest.signature
         half = recipe.face(face) if interface else frozenset()
         converted = recipe.convert(graph, there.intersection(names), proof and recipe.twin, half)
-        new = _save(CompactPass()(converted).model, folder, variant, recipe.precision)
+        lower = replace(variant, precision=recipe.precision)
+        # What the chunks of a stream must be stays in the file, for those who run it without a manifest.
+        new = save_variant(CompactPass()(converted).model, folder, lower, keep=[CHUNKS])
         signature = half_face(face, half) if interface else variant.signature
         made.append(replace(new, tolerance=tolerance or recipe.widest, signature=signature))
     for name in (GOLDEN, STATES):
@@ -85,29 +84,3 @@ def half_face(signature: Signature, names: Collection[str]) -> Signature:
         return tuple(replace(one, dtype="float16") if one.name in names else one for one in specs)
 
     return replace(signature, inputs=half(signature.inputs), outputs=half(signature.outputs))
-
-
-def _save(graph: ir.Model, folder: Path, of: Variant, precision: str) -> Variant:
-    file = f"{precision}-{of.mode}.onnx"
-    data_files: tuple[str, ...] = ()
-    if weight_bytes(graph) > LIMIT_BYTES // 2:
-        data_files = (f"{file}.data",)
-        ir.save(graph, folder / file, external_data=data_files[0])
-    else:
-        proto = ir.to_proto(graph)
-        try:
-            onnx.checker.check_model(proto, full_check=True)
-        except Exception as error:
-            raise LoweringError(f"the ONNX checker rejects the {precision} graph: {error}") from error
-        chunks = [(one.key, one.value) for one in proto.metadata_props if one.key == CHUNKS]
-        strip(proto)
-        for key, value in chunks:  # for those who run the file without a manifest
-            proto.metadata_props.add(key=key, value=value)
-        (folder / file).write_bytes(proto.SerializeToString(deterministic=True))
-    return replace(
-        of,
-        precision=precision,
-        file=file,
-        operators=Counter(node.op_type for node in graph.graph.all_nodes()),
-        data_files=data_files,
-    )

@@ -10,9 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import shutil
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ... import __version__
+from ...atomic import replacing_folder
 from ...bundle import Bundle
 from ...errors import DeployError, DeployExistsError, VariantError
 from ...manifest import ENDING, GOLDEN
@@ -31,8 +30,6 @@ from .triton_plan import END_CONTROL, STREAMING, TritonPlan, plan
 from .triton_readme import readme
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ...signature import TensorSpec
 
 #: The file by which a repository is known as one of ours, so that --force replaces nothing else.
@@ -101,7 +98,7 @@ def write_repository(
         raise DeployError(f"mode '{mode}' is not known. Allowed are {', '.join(MODES)}.")
     check_target(target, overwrite=overwrite)
     models, left_out = _plans(bundle, name, precision, mode, max_batch_size)
-    with _staging(target, overwrite=overwrite) as folder:
+    with replacing_folder(target, lambda: check_target(target, overwrite=overwrite)) as folder:
         for one in models:
             _write_model(bundle, one, folder / one.name, instances=instances, gpu=gpu)
         (folder / "README.md").write_text(readme(bundle, models, left_out, gpu=gpu), encoding="utf-8")
@@ -217,23 +214,3 @@ def _write_warmup(bundle: Bundle, model: TritonPlan, folder: Path) -> dict[str, 
         (folder / WARMUP_FOLDER / file).write_bytes(rows.tobytes())
         written[spec.name] = (file, spec, list(rows.shape) or [1])
     return written
-
-
-@contextmanager
-def _staging(target: Path, *, overwrite: bool) -> Iterator[Path]:
-    """A folder beside ``target`` that takes its place when the block ends well, and vanishes when not."""
-    parent = target.resolve().parent
-    temporary = parent / f".{target.name}.{secrets.token_hex(4)}"
-    temporary.mkdir()
-    try:
-        yield temporary
-        if os.path.lexists(target):
-            check_target(target, overwrite=overwrite)
-            old = parent / f".{target.name}.{secrets.token_hex(4)}.old"
-            target.replace(old)
-            temporary.replace(target)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            temporary.replace(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

@@ -353,7 +353,7 @@ def test_force(tmp_path, home, bundle):
 
 
 #: They report nothing: what they write or serve is their result.
-SILENT = {"kserve", "ray", "serve"}
+SILENT = {"kserve", "ray", "ray-data", "serve"}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
