@@ -7,7 +7,7 @@ import re
 
 import click
 
-from .params import Names, Numbers, axis_size
+from .params import RANGE, Names, Numbers, axis_size
 from .progress import stages
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s)\Z")
@@ -16,13 +16,21 @@ _MS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 
 @click.command("bench")
 @click.argument("bundle", type=click.Path())
-@click.option("--provider", "providers", type=Names(), default="cpu", show_default=True, help="cpu,cuda,tensorrt.")
+@click.option(
+    "--provider",
+    "providers",
+    type=Names(),
+    default="cpu",
+    show_default=True,
+    help="cpu,cuda,tensorrt,openvino,plugin:LIBRARY.",
+)
 @click.option(
     "--precision", "precisions", type=Names(), default=(), help="fp32,int8,fp16; all in the bundle if absent."
 )
 @click.option("--mode", "modes", type=Names(), default="offline", show_default=True, help="offline,streaming.")
 @click.option("--batch", "batches", type=Numbers(), default=(), help="Batch sizes; 1 if absent.")
 @click.option("--time", "times", type=Numbers(), default=(), help="Steps of a sequence or chunk; 1,100 if absent.")
+@RANGE
 @click.option("--size", "sizes", multiple=True, metavar="AXIS=SIZE", help="Size of another dynamic axis. Repeatable.")
 @click.option("--threads", type=Numbers(), default=(), help="Threads within one operator; one for each core if absent.")
 @click.option(
@@ -55,6 +63,7 @@ def command(  # noqa: PLR0917  (click passes them by name)
     modes: tuple[str, ...],
     batches: tuple[int, ...],
     times: tuple[int, ...],
+    ranges: tuple[str, ...],
     sizes: tuple[str, ...],
     threads: tuple[int, ...],
     peers: tuple[str, ...],
@@ -92,7 +101,14 @@ def command(  # noqa: PLR0917  (click passes them by name)
     if threshold is not None and compare is None:
         raise click.UsageError("--threshold is for --compare: give that too.")
     request = Request(
-        origin=Origin(bundle=bundle, source=source, init=init, checkpoint=checkpoint, trust_pickle=trust_pickle),
+        origin=Origin(
+            bundle=bundle,
+            source=source,
+            init=init,
+            checkpoint=checkpoint,
+            trust_pickle=trust_pickle,
+            ranges=ranges,
+        ),
         providers=providers,
         precisions=precisions,
         modes=modes,

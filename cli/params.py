@@ -4,6 +4,20 @@ from __future__ import annotations
 
 import click
 
+PROVIDER_HELP = "auto, cpu, cuda, tensorrt, openvino[@DEVICE] or plugin:LIBRARY|PACKAGE[@DEVICE]."
+
+RANGE = click.option(
+    "--range",
+    "ranges",
+    multiple=True,
+    metavar="AXIS=MIN:USUAL:MAX",
+    help="Sizes that a TensorRT engine is built for; others are refused. Repeatable.",
+)
+ENGINE_CACHE = click.option(
+    "--engine-cache", type=click.Path(file_okay=False), help="Folder of TensorRT's engines; the user's own if absent."
+)
+STRICT = click.option("--strict", is_flag=True, help="Refuse if a node does not run on the provider.")
+
 
 class Names(click.ParamType[tuple[str, ...]]):
     """``cpu,cuda``."""

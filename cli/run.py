@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import click
 
+from .params import ENGINE_CACHE, PROVIDER_HELP, RANGE, STRICT
 from .table import table
+
+if TYPE_CHECKING:
+    from ..runtime.placement import Placement
 
 
 @click.command("run")
@@ -20,7 +25,7 @@ from .table import table
     help="An array for one input, a file of arrays by name, or a scalar. Repeat it for each input.",
 )
 @click.option("--lengths", metavar="FILE.npy|31,7", help="How much of the padded axis each row uses.")
-@click.option("--provider", default="auto", show_default=True, help="auto, cpu, cuda or tensorrt.")
+@click.option("--provider", default="auto", show_default=True, help=PROVIDER_HELP)
 @click.option("--precision", default="auto", show_default=True, help="auto, fp32, int8 or fp16.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads within one operator; one for each core if absent.")
 @click.option(
@@ -30,6 +35,10 @@ from .table import table
     metavar="[p99 1x1]",
     help="Run as 'rnnx tune' found best on this machine; name the entry where there are several.",
 )
+@RANGE
+@ENGINE_CACHE
+@STRICT
+@click.option("--placement", is_flag=True, help="Tell where each node ran, from the profile of one more run.")
 @click.option("--output-dir", required=True, type=click.Path(), help="Folder for the file NAME.npy of each output.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(  # noqa: PLR0917  (click passes them by name)
@@ -40,18 +49,34 @@ def command(  # noqa: PLR0917  (click passes them by name)
     precision: str,
     threads: int | None,
     tuned: str | None,
+    ranges: tuple[str, ...],
+    engine_cache: str | None,
     output_dir: str,
     *,
+    strict: bool,
+    placement: bool,
     as_json: bool,
 ) -> None:
     """Run BUNDLE on arrays from files, and write each output to NAME.npy in a folder."""
     from ..runtime.session import load
+    from ..runtime.sizes import parse_ranges
     from .arrays import fitted, read_inputs, read_lengths, write_arrays
 
     arrays, sizes = read_inputs(inputs), read_lengths(lengths)
     wish = False if tuned is None else tuned or True
-    with load(bundle, provider=provider, precision=precision, threads=threads, tuned=wish) as session:
-        outputs = session.run(fitted(arrays, session.signature), sizes)
+    with load(
+        bundle,
+        provider=provider,
+        precision=precision,
+        threads=threads,
+        tuned=wish,
+        ranges=parse_ranges(ranges) if ranges else None,
+        engine_cache=engine_cache,
+        strict=strict,
+    ) as session:
+        feed = fitted(arrays, session.signature)
+        outputs = session.run(feed, sizes)
+        placed = session.placement(feed, sizes) if placement else None
         choice, variant, use = session.provider_report, session.variant.key, session.tuned
     files = write_arrays(output_dir, outputs)
     if as_json:
@@ -62,8 +87,21 @@ def command(  # noqa: PLR0917  (click passes them by name)
         report = {"bundle": bundle, "variant": variant, "provider": choice.to_json(), "outputs": listed}
         if use is not None:
             report["tuned"] = use.to_json()
+        if placed is not None:
+            report["placement"] = placed.to_json()
         click.echo(json.dumps(report, indent=1))
     else:
         rows = [(name, array.dtype, list(array.shape), files[name]) for name, array in outputs.items()]
         click.echo(table(("output", "dtype", "shape", "file"), rows))
         click.echo(f"variant: {variant}\nprovider: {choice}" + ("" if use is None else f"\ntuned: {use}"))
+        if placed is not None:
+            click.echo(f"\n{_placement(placed)}")
+
+
+def _placement(placed: Placement) -> str:
+    rows = [
+        (one.name or "-", one.operator, one.module, one.provider, one.runs, one.time_us, one.output_bytes)
+        for one in (*placed.nodes, *placed.copies)
+    ]
+    columns = ("node", "operator", "module", "provider", "runs", "us", "bytes out")
+    return f"{table(columns, rows)}\nplacement: {placed}"

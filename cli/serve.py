@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from .params import ENGINE_CACHE, PROVIDER_HELP, RANGE, STRICT
+
 
 @click.command("serve")
 @click.argument("bundles", nargs=-1, metavar="[NAME=]BUNDLE...")
@@ -22,7 +24,7 @@ import click
 @click.option("--token-key-file", type=click.Path(path_type=Path), help="File of the key of streams' tokens.")
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate chain, PEM.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its key, PEM.")
-@click.option("--provider", default="auto", show_default=True, help="auto, cpu, cuda or tensorrt.")
+@click.option("--provider", default="auto", show_default=True, help=PROVIDER_HELP)
 @click.option("--precision", default="auto", show_default=True, help="auto, fp32, int8 or fp16.")
 @click.option(
     "--tuned",
@@ -31,6 +33,9 @@ import click
     metavar="[p99 1x1]",
     help="Run as 'rnnx tune' found best on this machine; name the entry where there are several.",
 )
+@RANGE
+@ENGINE_CACHE
+@STRICT
 @click.option(
     "--threads", type=click.IntRange(min=0), default=1, show_default=True, help="In one operator; 0: one for each core."
 )
@@ -83,6 +88,8 @@ def command(  # noqa: PLR0917  (click passes them by name)
     provider: str,
     precision: str,
     tuned: str | None,
+    ranges: tuple[str, ...],
+    engine_cache: str | None,
     threads: int,
     max_batch: int,
     max_frames: int,
@@ -98,6 +105,7 @@ def command(  # noqa: PLR0917  (click passes them by name)
     log_format: str,
     log_level: str,
     *,
+    strict: bool,
     no_http: bool,
     no_grpc: bool,
     reload: bool,
@@ -113,6 +121,7 @@ def command(  # noqa: PLR0917  (click passes them by name)
     from ..runtime.serving.protocol.limits import Limits
     from ..runtime.serving.server import ServerOptions
     from ..runtime.serving.starting import Start, serve
+    from ..runtime.sizes import parse_ranges
 
     start = Start(
         bundles=bundles,
@@ -121,6 +130,9 @@ def command(  # noqa: PLR0917  (click passes them by name)
             provider=provider,
             precision=precision,
             tuned=False if tuned is None else tuned or True,
+            ranges=parse_ranges(ranges) if ranges else None,
+            engine_cache=engine_cache,
+            strict=strict,
             threads=threads or None,
             max_batch=max_batch,
             max_frames=max_frames,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--batch", type=click.IntRange(min=1), help="Rows of a batch; 1 if absent.")
 @click.option("--time", type=click.IntRange(min=1), help="Steps of a sequence or chunk; 1 if absent.")
 @click.option("--mode", type=click.Choice(["offline", "streaming"]), default="offline", show_default=True)
-@click.option("--provider", default="cpu", show_default=True, help="cpu, cuda or tensorrt.")
+@click.option("--provider", default="cpu", show_default=True, help="cpu, cuda, tensorrt or openvino.")
 @click.option("--threads", type=Numbers(), default=(), help="Threads to try; 1,2,4... to one for each core if absent.")
 @click.option("--precision", "precisions", type=Names(), default=(), help="Variants to try; all if absent.")
 @click.option("--forms", is_flag=True, help="Try other forms of the graphs too; one that wins joins the bundle.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .params import PROVIDER_HELP
 from .parity import parity_table
 from .table import table
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command("verify")
 @click.argument("bundle", type=click.Path())
-@click.option("--provider", default="auto", show_default=True, help="auto, cpu, cuda or tensorrt.")
+@click.option("--provider", default="auto", show_default=True, help=PROVIDER_HELP)
 @click.option("--precision", help="Verify only this precision: fp32, int8 or fp16.")
 @click.option("--source", metavar="SOURCE", help="Run the whole parity matrix against this source too. Needs torch.")
 @click.option("--init", multiple=True, metavar="KEY=VALUE", help="An argument for the source's callable. Repeatable.")

@@ -9,10 +9,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .choice import ProviderChoice
     from .doctor import Diagnosis, diagnose
     from .engine import Engine
-    from .providers import ProviderChoice
-    from .session import Session, load
+    from .loading import load
+    from .session import Session
     from .state import State
     from .stream import Stream
     from .verify import VerifyReport
@@ -22,13 +23,13 @@ __all__ = ["Diagnosis", "Engine", "ProviderChoice", "Session", "State", "Stream"
 _HOMES = {
     "Diagnosis": ".doctor",
     "Engine": ".engine",
-    "ProviderChoice": ".providers",
+    "ProviderChoice": ".choice",
     "Session": ".session",
     "State": ".state",
     "Stream": ".stream",
     "VerifyReport": ".verify",
     "diagnose": ".doctor",
-    "load": ".session",
+    "load": ".loading",
 }
 
 

@@ -7,7 +7,10 @@ output that has the time axis is bound to fresh memory for every step, which the
 is always the same has a buffer too, of which the caller gets a copy, because that takes less time than binding anew.
 Until it is pushed to again, a stream keeps the last two chunks that it was given.
 
-On a GPU the buffers lie there and the states never travel; inputs come from the host and outputs go back to it.
+On a GPU the buffers lie there and the states never travel; inputs come from the host and outputs go back to it. Where a
+CUDA graph is recorded (:mod:`rnnx.runtime.captured`), inputs and outputs have buffers there too, which both directions
+share, and each direction has a recording of its own: a recording always reads and writes the memory that it was made
+with.
 
 Not every model can: :func:`rnnx.runtime.binding.binding_plan` says which. The others take plain steps, with the same
 answers.
@@ -15,6 +18,8 @@ answers.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import threading
 import weakref
 from dataclasses import replace
@@ -24,6 +29,7 @@ import numpy as np
 
 from ..errors import InputError, SessionError, ShapeError
 from .binding import CPU
+from .captured import GRAPH_ID, OWN_ID
 from .inputs import Feeder
 from .state import State
 
@@ -33,7 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .binding import BindingPlan
-    from .ort import Ort, OrtBinding, OrtSession, OrtValue
+    from .ort import Ort, OrtBinding, OrtRunOptions, OrtSession, OrtValue
 
 
 class Opened(Protocol):
@@ -66,6 +72,8 @@ class Binder:
         self._made: weakref.WeakSet[BoundState] = weakref.WeakSet()
         self._changing = threading.Lock()
         self._released = False
+        #: Numbers of recordings, none of which is given twice: another stream's would run on another stream's memory.
+        self.graph_ids = itertools.count(OWN_ID + 1)
 
     def bind(self, session: Opened, state: State) -> BoundState | None:
         """Buffers that hold a copy of the state; None where it does not fit, or the session is closed."""
@@ -123,6 +131,12 @@ class BoundState:
             for number, (name, dtype, axes) in enumerate(plan.outputs)
         )
         self._fresh = tuple(name for name, _, buffer in self._outputs if buffer is None)
+        #: Where a CUDA graph is recorded, a buffer on the device for each input and output that is not a state.
+        self._inputs = {name: self._zeros(dtype, axes) for name, dtype, axes in plan.inputs}
+        self._results = {
+            name: self._zeros(dtype, axes) for name, dtype, axes in plan.outputs if plan.captured and axes is not None
+        }
+        self._graphs = self._recordings() if plan.captured else None
         first, second = self._values
         self._bindings: tuple[OrtBinding, OrtBinding] | None = (self._bind(first, second), self._bind(second, first))
         #: Which of the two sets holds the state.
@@ -178,20 +192,22 @@ class BoundState:
         # Two runs over one binding at once could end the process.
         if not self._running.acquire(blocking=False):
             raise SessionError("another thread is pushing to this stream. A stream has an order: push one at a time.")
-        binding, on_device = bindings[self._side], self._binder.plan.device != CPU
+        binding, on_device, graphs = bindings[self._side], self._binder.plan.device != CPU, self._graphs
         try:
             for name, array in feed.items():
-                binding.bind_cpu_input(name, array)
+                if name in self._inputs:
+                    self._inputs[name].update_inplace(np.ascontiguousarray(array))
+                else:
+                    binding.bind_cpu_input(name, array)
             if on_device:
                 binding.synchronize_inputs()
-            session.run_with_iobinding(binding)
+            if graphs is None:
+                session.run_with_iobinding(binding)
+            else:
+                session.run_with_iobinding(binding, graphs[self._side][1])
             if on_device:
                 binding.synchronize_outputs()
-            values = binding.get_outputs_as_ortvaluevector()
-            outputs = {
-                name: values[number].numpy() if buffer is None else buffer.copy()
-                for name, number, buffer in self._outputs
-            }
+            outputs = self._answers(binding)
             self._side = 1 - self._side
         finally:
             # What ONNX Runtime allocated for an output stays bound: the next run over this binding would write over the
@@ -204,12 +220,42 @@ class BoundState:
     def release(self) -> None:
         """Let go of the session, so that it can be freed; the state can still be read and written."""
         self._bindings = None
+        # What cannot be forgotten now goes with the session: another thread is replaying it, or ONNX Runtime is older.
+        if self._graphs is not None and self._running.acquire(blocking=False):
+            graphs, self._graphs = self._graphs, None
+            for number, _ in graphs:
+                with contextlib.suppress(AttributeError, SessionError):
+                    self._session.opened().release_captured_graph(number)
+            self._running.release()
+
+    def _answers(self, binding: OrtBinding) -> dict[str, NDArray[Any]]:
+        """Copies of the outputs of a run, or arrays that nothing else uses."""
+        if self._results:
+            return {name: np.array(value.numpy()) for name, value in self._results.items()}
+        values = binding.get_outputs_as_ortvaluevector()
+        return {
+            name: values[number].numpy() if buffer is None else buffer.copy() for name, number, buffer in self._outputs
+        }
+
+    def _recordings(self) -> tuple[tuple[int, OrtRunOptions], ...]:
+        """For each direction a number of its own, and the options of a run that say it."""
+        made = []
+        for _ in range(2):
+            number = next(self._binder.graph_ids)
+            options = self._binder.ort.RunOptions()
+            options.add_run_config_entry(GRAPH_ID, str(number))
+            made.append((number, options))
+        return tuple(made)
 
     def _bind(self, source: Mapping[str, OrtValue], target: Mapping[str, OrtValue]) -> OrtBinding:
         binding, values = self._session.opened().io_binding(), self._binder.ort.OrtValue
         # The order in which outputs are first bound is the one in which they come back.
+        for name, value in self._inputs.items():
+            binding.bind_ortvalue_input(name, value)
         for name, _, buffer in self._outputs:
-            if buffer is None:
+            if name in self._results:
+                binding.bind_ortvalue_output(name, self._results[name])
+            elif buffer is None:
                 binding.bind_output(name, CPU)
             else:
                 binding.bind_ortvalue_output(name, values.ortvalue_from_numpy(buffer, CPU, 0))
@@ -217,6 +263,10 @@ class BoundState:
             binding.bind_ortvalue_input(one.name, source[one.name])
             binding.bind_ortvalue_output(one.output, target[one.name])
         return binding
+
+    def _zeros(self, dtype: np.dtype[Any], axes: tuple[int | None, ...]) -> OrtValue:
+        """A buffer on the plan's device; None among its axes stands for the batch."""
+        return self._buffer(np.zeros([self.batch if one is None else one for one in axes], dtype))
 
     def _buffer(self, value: NDArray[Any]) -> OrtValue:
         """A copy of the array on the plan's device."""

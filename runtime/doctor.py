@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__
 from ..errors import MissingExtraError
 from . import machine, probe
+from .choice import Obstacle
+from .openvino_session import NAME as OPENVINO
 from .ort import LOG_FATAL, MEND_BOTH, distributions, import_ort, telemetry
-from .providers import PROVIDERS, Obstacle, attempt
+from .plugins import installed_plugins
+from .providers import PROVIDERS, attempt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -132,16 +135,21 @@ def _try_all(gpu: str | None) -> tuple[list[ProviderFinding], list[Finding]]:
         ort = import_ort()
     except MissingExtraError as error:
         why, _, mend = str(error).partition(" Run: ")
-        absent = [ProviderFinding(name=name, works=False, why="ONNX Runtime is not usable") for name in PROVIDERS]
+        absent = [ProviderFinding(name=name, works=False, why="ONNX Runtime is not usable") for name in _names()]
         command = f"pip install 'rnnx[{'gpu' if gpu else 'cpu'}]'" if not distributions() else mend
         return absent, [Finding(what=why.removesuffix("."), mend=command, broken=True)]
-    providers = [_try(ort, name) for name in PROVIDERS]
+    providers = [_try(ort, name) for name in _names()]
     wrong = [
         Finding(what=f"{one.name}: {one.why}", mend=one.mend, broken=True)
         for one in providers
         if not one.works and (one.max_abs_diff is not None or one.name == "cpu")
     ]
     return providers, wrong
+
+
+def _names() -> list[str]:
+    """The providers that are tried: ONNX Runtime's own, OpenVINO, and the plug-ins that are installed."""
+    return [*PROVIDERS, OPENVINO, *installed_plugins()]
 
 
 def _try(ort: Ort, name: str) -> ProviderFinding:
@@ -157,8 +165,9 @@ def _try(ort: Ort, name: str) -> ProviderFinding:
         apart = probe.max_abs_diff(session)
     except Exception as error:  # noqa: BLE001  (whatever ONNX Runtime raises is what the doctor has to tell)
         return ProviderFinding(name=name, works=False, why=f"a tiny LSTM failed: {error}", mend=again)
-    if not apart <= probe.ALLOWED[name]:  # so that NaN is wrong, too
-        why = f"a tiny LSTM is {apart:.1e} off; {probe.ALLOWED[name]:.0e} is allowed"
+    allowed = probe.ALLOWED.get(name, probe.ALLOWED_ELSEWHERE)
+    if not apart <= allowed:  # so that NaN is wrong, too
+        why = f"a tiny LSTM is {apart:.1e} off; {allowed:.0e} is allowed"
         return ProviderFinding(name=name, works=False, max_abs_diff=apart, why=why, mend=again)
     return ProviderFinding(name=name, works=True, max_abs_diff=apart)
 

@@ -65,3 +65,16 @@ def nvidia_gpu() -> str | None:
             if line.startswith("Model:"):
                 return line.partition(":")[2].strip()
     return "an NVIDIA GPU (/dev/nvidia0)" if Path("/dev/nvidia0").exists() else None
+
+
+def nvidia_gpus() -> tuple[str, ...]:
+    """Name, compute capability and driver of every NVIDIA GPU; empty where there is none, or no ``nvidia-smi``."""
+    command = shutil.which("nvidia-smi")
+    if not command:
+        return ()
+    query = [command, "--query-gpu=name,compute_cap,driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)  # noqa: S603  (fixed)
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return tuple(line.strip() for line in done.stdout.splitlines() if line.strip())

@@ -106,7 +106,7 @@ def check_provider_options(provider: str, given: Mapping[str, str]) -> Mapping[s
         TuningError: one is not.
     """
     for name, value in given.items():
-        _check(name, PROVIDER_OPTIONS[provider], value=value)
+        _check(name, PROVIDER_OPTIONS.get(provider, {}), value=value)
     return given
 
 

@@ -6,6 +6,7 @@ environment before it is imported. It is put there here, always.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import os
@@ -16,7 +17,7 @@ from ..errors import MissingExtraError
 from .machine import versions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -80,6 +81,27 @@ class OrtBinding(Protocol):
         """The outputs of the last run, in the order in which they were first bound."""
 
 
+class OrtRunOptions(Protocol):
+    """What rnnx sets of ``onnxruntime.RunOptions``."""
+
+    def add_run_config_entry(self, key: str, value: str, /) -> None:
+        """Set an option of one run that is named by a text."""
+
+
+class OrtHardware(Protocol):
+    """What rnnx uses of ``onnxruntime.OrtHardwareDevice``."""
+
+    type: Any
+    """``CPU``, ``GPU`` or ``NPU`` of an enumeration."""
+
+
+class OrtDevice(Protocol):
+    """What rnnx uses of ``onnxruntime.OrtEpDevice``: a provider and a device that it can use."""
+
+    ep_name: str
+    device: OrtHardware
+
+
 class OrtSession(Protocol):
     """What rnnx uses of ``onnxruntime.InferenceSession``."""
 
@@ -89,8 +111,14 @@ class OrtSession(Protocol):
     def io_binding(self) -> OrtBinding:
         """A new binding, with nothing bound."""
 
-    def run_with_iobinding(self, iobinding: OrtBinding) -> None:
+    def run_with_iobinding(self, iobinding: OrtBinding, run_options: OrtRunOptions | None = None) -> None:
         """Compute what is bound."""
+
+    def release_captured_graph(self, graph_annotation_id: int) -> None:
+        """Forget a CUDA graph."""
+
+    def end_profiling(self) -> str:
+        """End a profile that the options asked for; the file that holds it."""
 
     def get_provider_options(self) -> Mapping[str, Mapping[str, Any]]:
         """The options of each provider that the session has."""
@@ -115,9 +143,17 @@ class OrtOptions(Protocol):
     inter_op_num_threads: int
     log_severity_level: int
     graph_optimization_level: Any
+    enable_profiling: bool
+    profile_file_prefix: str
 
     def add_session_config_entry(self, key: str, value: str, /) -> None:
         """Set an option that is named by a text."""
+
+    def add_provider_for_devices(self, devices: Sequence[OrtDevice], options: Mapping[str, str], /) -> None:
+        """Use a provider on these devices, which must all be its own."""
+
+    def has_providers(self) -> bool:
+        """Whether a provider was put into the options."""
 
 
 class Ort(Protocol):
@@ -145,11 +181,20 @@ class Ort(Protocol):
         path_or_bytes: str | bytes,
         sess_options: OrtOptions,
         *,
-        providers: Sequence[str],
-        provider_options: Sequence[Mapping[str, Any]],
+        providers: Sequence[str] | None = None,
+        provider_options: Sequence[Mapping[str, Any]] | None = None,
         enable_fallback: int,
     ) -> OrtSession:
-        """A new session."""
+        """A new session; on the providers of its options where none are named."""
+
+    def RunOptions(self) -> OrtRunOptions:  # noqa: N802  (ONNX Runtime's own name)
+        """New options of a run."""
+
+    def register_execution_provider_library(self, name: str, path: str, /) -> None:
+        """Load a plug-in's library under a name."""
+
+    def get_ep_devices(self) -> Sequence[OrtDevice]:
+        """The devices of every provider, plug-ins among them."""
 
     def get_available_providers(self) -> Sequence[str]:
         """The providers that this build knows, whether they load or not."""
@@ -173,6 +218,16 @@ def import_ort() -> Ort:
         # Uninstalling one of two distributions leaves an empty folder, which imports as a namespace package.
         raise MissingExtraError(_why_not(None))
     return cast("Ort", module)
+
+
+@contextlib.contextmanager
+def quiet(ort: Ort) -> Iterator[None]:
+    """Keep ONNX Runtime from writing to the terminal why a provider failed: rnnx says it in its own error."""
+    ort.set_default_logger_severity(LOG_FATAL)
+    try:
+        yield
+    finally:
+        ort.set_default_logger_severity(LOG_DEFAULT)
 
 
 def cpu_session(model: str | bytes) -> OrtSession:

@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import contextlib
 import io
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ProviderError
+from .choice import AUTO, Obstacle, ProviderChoice
 from .libraries import missing_libraries
-from .ort import LOG_DEFAULT, LOG_FATAL, clash, distributions
+from .openvino_session import is_openvino, open_openvino, openvino_obstacle
+from .ort import clash, distributions, quiet
+from .plugins import is_plugin, open_plugin, plugin_devices
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from .ort import Ort, OrtOptions, OrtSession
 
-#: Providers as a user names them, and as ONNX Runtime does.
+#: ONNX Runtime's own providers as a user names them, and as it does. Beside them there are OpenVINO
+#: (:mod:`.openvino_session`) and plug-ins (:mod:`.plugins`).
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
@@ -31,8 +34,6 @@ PROVIDERS = {
 
 #: What ``auto`` tries, in this order. TensorRT is used only when named: it builds an engine first, for minutes.
 AUTO_ORDER = ("cuda", "cpu")
-
-AUTO = "auto"
 
 #: Where a provider lives that is not part of ONNX Runtime's main library: its file beside the Python extension.
 _LIBRARIES = {
@@ -46,58 +47,21 @@ _COMPANIONS = {"tensorrt": ("CUDAExecutionProvider",)}
 _REAL_CPU = "or pass --provider cpu"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ProviderChoice:
-    """Which provider a session uses, and why not another.
-
-    Attributes:
-        name: the provider in use, such as ``cpu``.
-        requested: what was asked for: its name or ``auto``.
-        reasons: for each provider that ``auto`` tried before, why it is not usable.
-    """
-
-    name: str
-    requested: str
-    reasons: Mapping[str, str] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        """For people: ``cpu (auto; not cuda: libcublasLt.so.13 is missing)``."""
-        if self.requested != AUTO:
-            return self.name
-        why = "".join(f"; not {name}: {reason}" for name, reason in self.reasons.items())
-        return f"{self.name} (auto{why})"
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON-able dict."""
-        return {"name": self.name, "requested": self.requested, "reasons": dict(self.reasons)}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Obstacle:
-    """Why a provider cannot be used.
-
-    Attributes:
-        why: what is wrong, without a full stop.
-        mend: what to do about it, beginning with a verb, without a full stop.
-        command: the same with its commands spelled out.
-        missing: names of missing libraries.
-    """
-
-    why: str
-    mend: str
-    command: str
-    missing: tuple[str, ...] = ()
-
-
 def check_name(provider: str) -> str:
     """The provider's name, after it was found to be one.
 
     Raises:
-        ProviderError: it is neither ``auto`` nor one of :data:`PROVIDERS`.
+        ProviderError: it is neither ``auto`` nor one of :data:`PROVIDERS`, OpenVINO or a plug-in.
     """
-    if provider != AUTO and provider not in PROVIDERS:
-        allowed = ", ".join(f"'{name}'" for name in (AUTO, *PROVIDERS))
-        raise ProviderError(f"provider {provider!r} is not known. Allowed are {allowed}.")
+    # A caller may pass anything.
+    told = str(provider)
+    known = provider in {AUTO, *PROVIDERS} or is_openvino(told) or is_plugin(told)
+    if not known:
+        allowed = ", ".join(f"'{name}'" for name in (AUTO, *PROVIDERS, "openvino"))
+        raise ProviderError(
+            f"provider {provider!r} is not known. Allowed are {allowed}, and 'plugin:LIBRARY' or 'plugin:PACKAGE' for "
+            "a plug-in of ONNX Runtime."
+        )
     return provider
 
 
@@ -114,7 +78,7 @@ def open_session(
     Args:
         ort: the module ``onnxruntime``.
         model: path of an ONNX file, or its content.
-        provider: one of :data:`PROVIDERS`, or ``auto``.
+        provider: a name that :func:`check_name` takes.
         options: ONNX Runtime's session options.
         provider_options: ONNX Runtime's options for the named provider.
 
@@ -127,7 +91,7 @@ def open_session(
     if provider != AUTO:
         found = attempt(ort, model, provider, options, given)
         if isinstance(found, Obstacle):
-            raise ProviderError(f"provider '{provider}' is not usable here: {found.why}. {found.mend}, {_REAL_CPU}.")
+            raise _refusal(provider, found)
         return found, ProviderChoice(name=provider, requested=provider)
     if given:
         raise ProviderError(
@@ -143,11 +107,36 @@ def open_session(
     raise ProviderError(f"no provider is usable here: {why}. Run 'rnnx doctor'.")
 
 
+def check_usable(ort: Ort, provider: str) -> None:
+    """Refuse a named provider that :func:`obstacle` speaks against.
+
+    Raises:
+        ProviderError: it does.
+    """
+    found = obstacle(ort, provider)
+    if found is not None:
+        raise _refusal(provider, found)
+
+
+def _refusal(provider: str, found: Obstacle) -> ProviderError:
+    return ProviderError(f"provider '{provider}' is not usable here: {found.why}. {found.mend}, {_REAL_CPU}.")
+
+
 def obstacle(ort: Ort, provider: str) -> Obstacle | None:
     """What can be told without a session of why this provider is not usable here; None where nothing speaks against.
 
     This loads the provider's libraries.
     """
+    if is_openvino(provider):
+        return openvino_obstacle(provider)
+    if is_plugin(provider):
+        devices = plugin_devices(ort, provider)
+        return devices if isinstance(devices, Obstacle) else None
+    return _own_obstacle(ort, provider)
+
+
+def _own_obstacle(ort: Ort, provider: str) -> Obstacle | None:
+    """As :func:`obstacle`, for one of :data:`PROVIDERS`."""
     if PROVIDERS[provider] not in ort.get_available_providers():
         both = clash()
         if both:
@@ -178,15 +167,27 @@ def attempt(
     """A session that really uses this one provider, or why there is none.
 
     Raises:
-        Exception: ONNX Runtime's own, where the model does not load on the CPU.
+        ProviderError: OpenVINO has no such option.
+        Exception: ONNX Runtime's own, where the model does not load on the CPU; OpenVINO's own.
     """
-    found = obstacle(ort, provider)
+    if is_openvino(provider):
+        return open_openvino(model, provider, options, given)
+    if is_plugin(provider):
+        return open_plugin(ort, model, provider, options, given)
+    return _attempt_own(ort, model, provider, options, given)
+
+
+def _attempt_own(
+    ort: Ort, model: str | bytes, provider: str, options: OrtOptions, given: Mapping[str, Any]
+) -> OrtSession | Obstacle:
+    """As :func:`attempt`, for one of :data:`PROVIDERS`."""
+    found = _own_obstacle(ort, provider)
     if found is not None:
         return found
     wanted = PROVIDERS[provider]
     if provider == "cpu":
         return _create(ort, model, (wanted,), options, given)
-    with _quiet(ort):
+    with quiet(ort):
         try:
             session = _create(ort, model, (wanted, *_COMPANIONS.get(provider, ())), options, given)
         except Exception as error:  # noqa: BLE001  (whatever it is, it is why the provider is not usable)
@@ -208,21 +209,13 @@ def attempt(
 def _create(
     ort: Ort, model: str | bytes, wanted: tuple[str, ...], options: OrtOptions, given: Mapping[str, Any]
 ) -> OrtSession:
-    each: list[Mapping[str, Any]] = [given, *({} for _ in wanted[1:])]
+    # What is left to a companion must stay on the same device.
+    beside = {name: value for name, value in given.items() if name == "device_id"}
+    each: list[Mapping[str, Any]] = [given, *(beside for _ in wanted[1:])]
     session = ort.InferenceSession(model, options, providers=wanted, provider_options=each, enable_fallback=0)
     # With fallback on, a failure on the GPU in the middle of a run would print to stdout and go on, on the CPU.
     session.disable_fallback()
     return session
-
-
-@contextlib.contextmanager
-def _quiet(ort: Ort) -> Iterator[None]:
-    """Keep ONNX Runtime from writing to the terminal why a provider failed: rnnx says it in its own error."""
-    ort.set_default_logger_severity(LOG_FATAL)
-    try:
-        yield
-    finally:
-        ort.set_default_logger_severity(LOG_DEFAULT)
 
 
 def _preload(ort: Ort) -> None:

@@ -10,116 +10,42 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ..bundle import Bundle
-from ..errors import InputError, ManifestError, ProviderError, SessionError, VariantError
+from ..errors import InputError, ManifestError, SessionError, VariantError
 from ..manifest import Chunks
 from ..signature import TIME
 from .binding import binding_plan
 from .bound import Binder
 from .direct import direct_run
 from .empty import empty_answer
+from .forms import advice, state_owner
 from .inputs import Feeder
-from .options import check_provider_options, given_options, own_options, spare_half
+from .loading import load as load  # noqa: PLC0414  (where most look for it)
+from .opening import example_inputs
+from .openvino_session import is_openvino
 from .ort import import_ort
 from .pending import Waiting
-from .providers import AUTO, check_name, open_session
+from .sizes import narrowed
 from .state import State
 from .stream import Stream
-from .tuning import find_tuned, only_tuned
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
+    from ..bundle import Bundle
     from ..manifest import Variant
     from ..signature import Signature
     from .bound import BoundState
+    from .choice import ProviderChoice
     from .direct import Run
-    from .ort import OrtOptions, OrtSession
-    from .providers import ProviderChoice
+    from .opening import Opening
+    from .ort import OrtSession
+    from .placement import Placement
+    from .sizes import Sizes
     from .tuning import TunedUse
 
 STREAMING = "streaming"
-
-
-def load(
-    path: str | os.PathLike[str],
-    *,
-    provider: str = AUTO,
-    precision: str = "auto",
-    form: str = "",
-    threads: int | None = None,
-    mode: str = "offline",
-    session_options: OrtOptions | None = None,
-    provider_options: Mapping[str, Any] | None = None,
-    tuned: bool | str = False,
-) -> Session:
-    """Load one variant of a bundle.
-
-    Args:
-        path: the bundle's folder.
-        provider: ``cpu``, ``cuda`` or ``tensorrt``; ``auto`` takes the first usable of ``cuda`` and ``cpu``, and
-            :attr:`Session.provider_report` says which and why not the other.
-        precision: ``fp32``, ``int8`` or ``fp16``; ``auto`` takes fp32 where the bundle has it.
-        form: another graph of that precision and mode, such as ``scan``; empty for the one that export made.
-        threads: threads within one operator, at least 1; None leaves it to ONNX Runtime (one for each core).
-        mode: ``offline`` for whole sequences, ``streaming`` for chunks with a state.
-        session_options: an ``onnxruntime.SessionOptions`` in place of rnnx's own, used as it is; but for fp16 one
-            rewrite that ends the process is switched off in it.
-        provider_options: ONNX Runtime's options for the named provider.
-        tuned: take precision, form, threads and options from what ``rnnx tune`` found on a machine like this one, for
-            the provider and the mode; :attr:`Session.tuned` says what that is. Where the bundle was tuned for several
-            purposes, name one: ``"p99 1x100"`` (objective, batch x time), ``"p99"`` or ``"1x100"``.
-
-    Raises:
-        BundleError: the bundle cannot be read, or one of its files is not what its manifest says.
-        VariantError: the bundle has no such variant.
-        ProviderError: the provider is not known, or cannot really be used here.
-        InputError: ``threads`` is no number of threads, or ``tuned`` is given together with what it decides.
-        TuningError: the bundle was not tuned for this machine, provider or mode, or for several uses.
-        MissingExtraError: ONNX Runtime is not installed.
-        SessionError: ONNX Runtime does not load the variant.
-    """
-    check_name(provider)
-    bundle = Bundle.open(path)
-    use: TunedUse | None = None
-    if tuned is False:
-        variant = bundle.variant(precision, mode, form)
-        ort = import_ort()
-        options = own_options(ort, threads) if session_options is None else given_options(session_options, threads)
-        wanted = provider
-    else:
-        of_entry = {"precision": precision != "auto", "form": form, "threads": threads is not None}
-        of_entry |= {"session_options": session_options is not None, "provider_options": provider_options is not None}
-        only_tuned([name for name, given in of_entry.items() if given])
-        ort = import_ort()
-        use = find_tuned(ort, bundle, tuned=tuned, provider=provider, mode=mode)
-        variant, wanted = use.variant, use.provider
-        options = own_options(ort, use.entry.threads, use.entry.session_options)
-        provider_options = check_provider_options(wanted, use.entry.provider_options)
-    if variant.precision == "fp16":
-        spare_half(options)
-    model: str | bytes
-    if variant.data_files:
-        # External weights are found beside the file, so ONNX Runtime must be given its path.
-        bundle.check([variant.file, *variant.data_files])
-        model = str(bundle.path / variant.file)
-    else:
-        # The very bytes that were hashed are loaded: nobody can change the file in between.
-        model = bundle.read(variant.file)
-    try:
-        session, choice = open_session(ort, model, provider=wanted, options=options, provider_options=provider_options)
-    except ProviderError:
-        raise
-    except Exception as error:
-        raise SessionError(
-            f"ONNX Runtime {ort.__version__} does not load variant '{variant.key}' of '{bundle.path}': {error}"
-        ) from error
-    if use is not None:
-        choice = use.choice(choice, provider)
-    return Session(session, bundle=bundle, variant=variant, choice=choice, tuned=use)
 
 
 class Session:
@@ -133,8 +59,21 @@ class Session:
         variant: Variant,
         choice: ProviderChoice,
         tuned: TunedUse | None = None,
+        opening: Opening | None = None,
+        sizes: Mapping[str, Sizes] | None = None,
+        run: Run | None = None,
     ) -> None:
         """Take over a session of ONNX Runtime. Use :func:`load` to get one.
+
+        Args:
+            session: it.
+            bundle: the bundle.
+            variant: the variant.
+            choice: the provider, and why no other.
+            tuned: the tuned entry that it runs by, or None.
+            opening: what it was made from, for a second session that is profiled.
+            sizes: by axis the only sizes that it is made for; nothing where it takes all that the model does.
+            run: how it is run where that is not ONNX Runtime's own way.
 
         Raises:
             ManifestError: the variant's inputs or outputs are not the manifest's.
@@ -144,13 +83,15 @@ class Session:
         self.provider_report = choice
         #: The tuned entry that it runs by, or None.
         self.tuned = tuned
-        #: Inputs, outputs, lengths and states of the variant.
-        self.signature: Signature = variant.signature or bundle.manifest.signature
-        self._feeder = Feeder(self.signature)
+        self._opening = opening
+        #: Inputs, outputs, lengths and states of the variant, and the sizes that this session takes.
+        self.signature: Signature = narrowed(variant.signature or bundle.manifest.signature, sizes or {})
+        told = {axis: f"The session was loaded for '{one}' alone: load another." for axis, one in (sizes or {}).items()}
+        self._feeder = Feeder(self.signature, advice=advice(bundle, variant) | told)
         self._outputs = [spec.name for spec in self.signature.outputs]
         self._session: OrtSession | None = session
-        self._direct: Run | None = direct_run(session)
-        self._owner = f"{bundle.sha256} {variant.key}"
+        self._direct: Run | None = run or direct_run(session)
+        self._owner = state_owner(bundle, variant)
         self._following = [(one.name, one.output) for one in self.signature.states if one.output is not None]
         states = self.signature.state_names
         #: Names of the inputs that a stream is pushed.
@@ -374,10 +315,30 @@ class Session:
     def failure(self, feed: Mapping[str, NDArray[Any]], error: Exception) -> SessionError:
         """The error for a feed with which ONNX Runtime failed."""
         shapes = ", ".join(f"{name} {array.dtype}{list(array.shape)}" for name, array in feed.items())
+        engine = "OpenVINO" if is_openvino(self.provider) else "ONNX Runtime"
         return SessionError(
-            f"ONNX Runtime failed in variant '{self.variant.key}' of '{self.bundle.path}' on {self.provider} "
+            f"{engine} failed in variant '{self.variant.key}' of '{self.bundle.path}' on {self.provider} "
             f"with {shapes}: {error}"
         )
+
+    def placement(
+        self, inputs: Mapping[str, Any] | None = None, lengths: ArrayLike | Mapping[str, ArrayLike] | None = None
+    ) -> Placement:
+        """Where each node really runs, and what is copied between devices: one run of a second session, profiled.
+
+        Args:
+            inputs: as for :meth:`run`; None for the smallest that the session takes.
+            lengths: as for :meth:`run`.
+
+        Raises:
+            InputError: as :meth:`run`.
+            SessionError: the session is closed, or the run failed.
+        """
+        self.opened()
+        if self._opening is None:
+            raise SessionError("the session was not made by rnnx.load, so it cannot be profiled. Use rnnx.load.")
+        feed = self._feeder.feed(example_inputs(self.signature) if inputs is None else inputs, lengths)
+        return self._opening.placement(self.provider, self._outputs, feed)
 
     def _must_stream(self) -> None:
         if self.variant.mode != STREAMING:

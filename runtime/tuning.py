@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, ProviderError, TuningError
 from ..tuned import Wish, choose
+from .choice import AUTO, ProviderChoice
 from .machine import cores, cpu, nvidia_gpu
-from .providers import AUTO, AUTO_ORDER, ProviderChoice, obstacle
+from .providers import AUTO_ORDER, obstacle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,10 +10,12 @@ from ..bundle import Bundle
 from ..errors import VariantError
 from ..manifest import GOLDEN
 from .casting import cast_inputs, cast_outputs
+from .choice import AUTO
 from .comparison import Difference, common_region, compare, scale_of
-from .providers import AUTO
 from .session import STREAMING, load
+from .sizes import covering
 from .stream import run_in_chunks
+from .tensorrt import TENSORRT
 
 if TYPE_CHECKING:
     import os
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     from ..bundle import GoldenCase
     from ..signature import Signature
-    from .providers import ProviderChoice
+    from .choice import ProviderChoice
     from .session import Session
 
 
@@ -123,8 +125,16 @@ def verify(path: str | os.PathLike[str], *, provider: str = AUTO, precision: str
         raise VariantError(f"bundle '{path}' has no variant of precision '{precision}'; it has {there}.")
     rows: list[VerifyRow] = []
     for variant in variants:
+        signature = variant.signature or bundle.manifest.signature
+        # TensorRT is told what will come: the golden vectors, and of a stream its single steps.
+        ranges = covering(signature, (case.inputs for case in cases)) if provider == TENSORRT else None
         with load(
-            path, provider=provider, precision=variant.precision, mode=variant.mode, form=variant.form
+            path,
+            provider=provider,
+            precision=variant.precision,
+            mode=variant.mode,
+            form=variant.form,
+            ranges=ranges,
         ) as session:
             choice = session.provider_report
             rows += golden_rows(session, cases)
@@ -149,10 +159,13 @@ def golden_rows(session: Session, cases: Sequence[GoldenCase]) -> list[VerifyRow
     """
     variant, signature = session.variant, session.bundle.manifest.signature
     measured = {one.axis for one in signature.lengths}
+    given = cases
     cases, answers = answer_cases(session, cases)
-    if variant.mode == STREAMING and not cases:
-        # Golden vectors without whole rows would let a streaming variant pass unseen.
-        nothing = f"'{GOLDEN}' holds no whole rows to push"
+    if not cases and (variant.mode == STREAMING or given):
+        # Golden vectors that are all left out would let a variant pass unseen.
+        none_fits = bool(given) and not any(_fits(case, session) for case in given)
+        what = "case of sizes that this session takes" if none_fits else "whole rows to push"
+        nothing = f"'{GOLDEN}' holds no {what}"
         outputs = [spec.name for spec in signature.outputs]
         return [
             VerifyRow(
@@ -199,13 +212,15 @@ def answer_cases(
     """What a session answers to golden cases; a stream is pushed step by step.
 
     Returns:
-        The cases that the session can be held against (a stream has whole rows only), and the outputs of each by name.
+        The cases that the session can be held against (of sizes that it takes; a stream has whole rows only), and the
+        outputs of each by name.
 
     Raises:
         SessionError: ONNX Runtime failed.
     """
     signature = session.bundle.manifest.signature
     time = signature.time_axis
+    cases = [case for case in cases if _fits(case, session)]
     if session.variant.mode != STREAMING or time is None:
         given = [cast_inputs(session.signature, case.inputs) for case in cases]
         return list(cases), [cast_outputs(signature, session.run(one)) for one in given]
@@ -214,6 +229,20 @@ def answer_cases(
     given = [cast_inputs(session.signature, case.inputs) for case in whole]
     streamed = [run_in_chunks(session, one, at, time) for one, at in zip(given, cuts, strict=True)]
     return whole, [cast_outputs(signature, one) for one in streamed]
+
+
+def _fits(case: GoldenCase, session: Session) -> bool:
+    """Whether the session takes inputs of these sizes; a stream is given one step at a time, whatever the case has."""
+    signature, own = session.bundle.manifest.signature, session.signature
+    time = signature.time_axis if session.variant.mode == STREAMING else None
+    names = {spec.name for spec in own.inputs}
+    return all(
+        own.range(axis).admits(size)
+        for spec in signature.inputs
+        if spec.name in case.inputs and spec.name in names
+        for axis, size in zip(spec.axes, case.inputs[spec.name].shape, strict=True)
+        if isinstance(axis, str) and axis != time
+    )
 
 
 def _is_whole(case: GoldenCase, signature: Signature, time: str) -> bool:

@@ -76,7 +76,7 @@ FOREIGN: dict[str, set[str]] = {
     "manifest": set(),
     "bundle": {"numpy"},
     "__init__": set(),
-    "runtime": {"numpy", "onnxruntime"},
+    "runtime": {"numpy", "onnxruntime", "openvino"},
     SERVING: {"numpy", "opentelemetry", *SERVE, *GRPC},
     RAY: {"numpy", "pyarrow", "ray"},
     "exporters": {"numpy", "onnxruntime", "torch", "sympy", "safetensors", *EXPORT},
@@ -276,12 +276,22 @@ def test_modules_are_short(path):
     assert lines <= MAX_LINES, f"'{path}' has {lines} lines: look for a split"
 
 
+def test_one_module_alone_imports_openvino():
+    users = {
+        str(path)
+        for path in modules()
+        for one in imports_of((ROOT / path).read_text(encoding="utf-8"), path)
+        if one.target == "openvino" and not one.own
+    }
+    assert users == {"runtime/openvino_session.py"}
+
+
 def test_what_is_imported_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     declared = [
         *project["dependencies"],
-        *(line for extra in ("cpu", "export", "serve", "grpc", "otel", "ray") for line in extras[extra]),
+        *(line for extra in ("cpu", "openvino", "export", "serve", "grpc", "otel", "ray") for line in extras[extra]),
     ]
     names = {canonicalize_name(Requirement(line).name) for line in declared}
     foreign = {name for rooms in FOREIGN.values() for name in rooms}

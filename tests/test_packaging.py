@@ -151,7 +151,7 @@ def test_version_is_the_installed_one():
     assert importlib.metadata.version("rnnx") == rnnx.__version__
 
 
-@pytest.mark.parametrize("extra", ["base", "cpu", "gpu", "export", "serve", "grpc", "otel", "ray", "dev"])
+@pytest.mark.parametrize("extra", ["base", "cpu", "gpu", "openvino", "export", "serve", "grpc", "otel", "ray", "dev"])
 def test_constraints_pin_every_requirement_within_its_range(extra):
     read, pinned = project()["project"], pins()
     lines = read["dependencies"] if extra == "base" else read["optional-dependencies"][extra]
@@ -163,7 +163,7 @@ def test_constraints_pin_every_requirement_within_its_range(extra):
 
 
 def test_constraints_pin_what_the_requirements_require():
-    waiting = [("rnnx", extra) for extra in ("cpu", "export", "serve", "grpc", "otel", "dev")]
+    waiting = [("rnnx", extra) for extra in ("cpu", "openvino", "export", "serve", "grpc", "otel", "dev")]
     seen = set()
     while waiting:
         name, extra = waiting.pop()

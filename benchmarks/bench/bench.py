@@ -10,6 +10,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from ...errors import InputError, RnnxError
+from ...runtime.providers import PROVIDERS
 from .candidates import OWN, Candidate, Spec, open_candidate
 from .ceilings import Ceilings, measure_ceilings
 from .inputs import axis_sizes
@@ -147,8 +148,9 @@ def _specs(request: Request, bundle: Bundle, mode: str, threads: int) -> Iterabl
     for provider, one in product(request.providers, variants):
         yield Spec(engine=OWN, precision=one.precision, form=one.form, provider=provider, mode=mode, threads=threads)
     for peer in request.peers:
-        # Bare ONNX Runtime goes wherever the bundle goes; the others have one way to run.
-        for provider in request.providers if peer == "onnxruntime" else ("cpu",):
+        # Bare ONNX Runtime goes wherever the bundle goes with its own providers; the others have one way to run.
+        own = [one for one in request.providers if one in PROVIDERS]
+        for provider in own if peer == "onnxruntime" else ("cpu",):
             yield Spec(engine=peer, precision="fp32", provider=provider, mode=mode, threads=threads)
 
 

@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...runtime.session import STREAMING, load
+from ...runtime.sizes import parse_ranges
 from ...runtime.stream import run_in_chunks
+from ...runtime.tensorrt import TENSORRT
 from ...signature import TIME
 
 if TYPE_CHECKING:
@@ -106,6 +108,7 @@ class VariantCandidate:
             form=spec.form,
             threads=spec.threads,
             mode=spec.mode,
+            ranges=parse_ranges(origin.ranges) if spec.provider == TENSORRT else None,
         )
 
     def prepare(self, inputs: Inputs) -> Prepared:

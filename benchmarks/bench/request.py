@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from ...bundle import Bundle
 from ...errors import InputError, MissingExtraError, ProviderError, SourceError, VariantError
+from ...runtime.choice import AUTO
 from ...runtime.machine import cores
 from ...runtime.ort import import_ort
-from ...runtime.providers import AUTO, PROVIDERS, check_name, obstacle
+from ...runtime.providers import PROVIDERS, check_name, obstacle
 from ...signature import BATCH
 from .inputs import check_data, nearest
 
@@ -43,6 +44,7 @@ class Origin:
         init: arguments of the source's callable, each ``key=value``.
         checkpoint: file of the source's weights, or None.
         trust_pickle: whether the checkpoint may run code while it is read.
+        ranges: for ``tensorrt``, the sizes that its engines are built for: ``time=1:64:512`` each.
     """
 
     bundle: str
@@ -50,6 +52,7 @@ class Origin:
     init: tuple[str, ...] = ()
     checkpoint: str | None = None
     trust_pickle: bool = False
+    ranges: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,10 +10,11 @@ import numpy as np
 
 from ...bundle import Bundle
 from ...errors import InputError, ModelUnavailableError, RequestTooLargeError, ShapeError, VariantError
+from ..choice import AUTO
 from ..engine.engine import Engine
 from ..engine.table import StreamTable
+from ..openvino_session import is_openvino
 from ..ort import LOG_FATAL, import_ort
-from ..providers import AUTO
 from ..session import STREAMING, load
 from ..verify import golden_rows
 
@@ -42,6 +43,9 @@ class ModelOptions:
         provider: as for :func:`rnnx.load`.
         precision: as for :func:`rnnx.load`; a mode that has no such variant is not served.
         tuned: take precision, threads and options from what ``rnnx tune`` found, see :func:`rnnx.load`.
+        ranges: for ``tensorrt``, the sizes of each axis, see :func:`rnnx.load`; requests of other sizes are refused.
+        engine_cache: for ``tensorrt``, the folder of its engines.
+        strict: refuse a bundle of which a node does not run on the provider, see :func:`rnnx.load`.
         threads: threads within one operator; None for one for each core. One by default: requests come side by side,
             and the event loop needs a core too.
         max_batch: most rows of one run.
@@ -57,6 +61,9 @@ class ModelOptions:
     provider: str = AUTO
     precision: str = "auto"
     tuned: bool | str = False
+    ranges: Mapping[str, tuple[int, int, int]] | None = None
+    engine_cache: str | None = None
+    strict: bool = False
     threads: int | None = 1
     max_batch: int = 64
     max_queue: int = 256
@@ -249,15 +256,27 @@ def _has(bundle: Bundle, options: ModelOptions, mode: str) -> bool:
 
 
 def _open(bundle: Bundle, options: ModelOptions, mode: str) -> Session:
+    wish: dict[str, Any] = {"provider": options.provider, "mode": mode, "strict": options.strict}
+    wish |= {"ranges": _ranges_of(bundle, options, mode), "engine_cache": options.engine_cache}
     if options.tuned:
-        return load(bundle.path, provider=options.provider, mode=mode, tuned=options.tuned)
-    return load(
-        bundle.path,
-        provider=options.provider,
-        precision=options.precision,
-        mode=mode,
-        session_options=_session_options(options.threads),
-    )
+        return load(bundle.path, tuned=options.tuned, **wish)
+    if is_openvino(options.provider):
+        return load(bundle.path, precision=options.precision, threads=options.threads, **wish)
+    return load(bundle.path, precision=options.precision, session_options=_session_options(options.threads), **wish)
+
+
+def _ranges_of(bundle: Bundle, options: ModelOptions, mode: str) -> dict[str, tuple[int, int, int]] | None:
+    """The ranges of axes that a mode has: one that only the other has is for that."""
+    if options.ranges is None:
+        return None
+    axes = {
+        one: bundle.variant(options.precision, one).signature
+        for one in ("offline", STREAMING)
+        if _has(bundle, options, one)
+    }
+    faces = {one: (face or bundle.manifest.signature).dynamic_axes for one, face in axes.items()}
+    others = {axis for one, names in faces.items() if one != mode for axis in names} - set(faces[mode])
+    return {axis: sizes for axis, sizes in options.ranges.items() if axis not in others}
 
 
 def _session_options(threads: int | None) -> OrtOptions:

@@ -95,7 +95,8 @@ def _check_variant(bundle: Bundle, options: ModelOptions) -> None:
         VariantError: the bundle has nothing of this precision.
     """
     check_provider(options.provider)
-    if options.precision != "auto" and not options.tuned and all(one.precision != options.precision for one in bundle.manifest.variants):
+    precisions = {"auto", *(one.precision for one in bundle.manifest.variants)}
+    if not options.tuned and options.precision not in precisions:
         bundle.variant(options.precision)
 
 

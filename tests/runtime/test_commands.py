@@ -68,6 +68,36 @@ def test_run(lstm, weights, x, file, out, tmp_path, form):  # noqa: PLR0917  (py
     assert lines[-2:] == ["variant: fp32-offline", "provider: cpu"]
 
 
+def test_run_tells_where_nodes_ran(lstm, x, file, out):
+    given = ("run", lstm, "--input", f"features={file}", "--provider", "cpu", "--strict", "--placement")
+    told = json.loads(invoke(*given, "--output-dir", out, "--json").stdout)["placement"]
+    assert told["wanted"] == "CPUExecutionProvider"
+    assert told["shapes"]["features"] == list(x.shape)
+    assert "LSTM" in {one["operator"] for one in told["nodes"]}
+    text = invoke(*given, "--output-dir", out).stdout
+    (line,) = (one.split() for one in text.splitlines() if " LSTM " in one)
+    assert "CPUExecutionProvider" in line
+    assert "0 copies between devices, 0 bytes" in text
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--range", "time"], "cannot read the range 'time'. Write it as 'AXIS=SMALLEST:USUAL:LARGEST'"),
+        (["--provider", "cpu", "--range", "time=1:2:3"], "ranges is given with the provider 'cpu'"),
+        (["--provider", "cpu", "--engine-cache", "x"], "engine_cache is given with the provider 'cpu'"),
+        (["--provider", "tensorrt", "--range", "time=9:2:3"], "the range 'time=9:2:3' does not rise"),
+        (["--provider", "tensorrt", "--range", "time=1:2:3"], "the model declares no largest size of 'batch'"),
+        (["--strict"], "strict is given with the provider 'auto'"),
+        (["--provider", "plugin:./none.so"], "there is no library 'none.so'"),
+    ],
+)
+def test_run_refuses_wrong_ranges_and_providers(lstm, file, out, more, message):
+    done = invoke("run", lstm, "--input", f"features={file}", "--output-dir", out, *more, code=1)
+    assert message in done.stderr
+    assert not out.exists()
+
+
 def test_run_prints_json(lstm, file, out):
     report = json.loads(invoke("run", lstm, "--input", f"features={file}", "--output-dir", out, "--json").output)
     assert report["variant"] == "fp32-offline"

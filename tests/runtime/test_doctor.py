@@ -14,6 +14,8 @@ from rnnx.runtime import doctor, machine, probe
 from rnnx.runtime.doctor import diagnose
 from rnnx.runtime.providers import PROVIDERS, Obstacle
 
+PLUGIN = "plugin:onnxruntime_ep_some"
+
 
 class FakeOrt:
     """As much of ONNX Runtime as the doctor touches itself."""
@@ -35,9 +37,11 @@ class FakeSession:
 @pytest.fixture
 def healthy_machine(monkeypatch):
     """One distribution, no GPU, and every provider right unless `found` says otherwise."""
-    found = dict.fromkeys(PROVIDERS, FakeSession(probe.reference().astype(np.float32)))
+    names = [*PROVIDERS, "openvino", PLUGIN]
+    found = dict.fromkeys(names, FakeSession(probe.reference().astype(np.float32)))
     monkeypatch.setattr(doctor, "distributions", lambda: {"onnxruntime": "9.9.9"})
     monkeypatch.setattr(doctor, "import_ort", FakeOrt)
+    monkeypatch.setattr(doctor, "installed_plugins", lambda: [PLUGIN])
     monkeypatch.setattr(machine, "nvidia_gpu", lambda: None)
 
     def attempt(ort, model, name, options, given):
@@ -93,7 +97,8 @@ def test_this_machine():
 
 def test_all_works(healthy_machine):
     found = diagnose()
-    assert [one.works for one in found.providers] == [True] * 3
+    assert [one.name for one in found.providers] == ["cpu", "cuda", "tensorrt", "openvino", PLUGIN]
+    assert all(one.works for one in found.providers)
     assert found.findings == ()
     assert found.healthy
     assert found.to_json()["healthy"] is True

@@ -176,6 +176,13 @@ def test_libraries_that_are_all_there(library):
     assert ort.asked == [((TENSORRT, CUDA), [{"trt_fp16_enable": True}, {}])]
 
 
+def test_what_tensorrt_leaves_runs_on_the_same_device(library):
+    file, _ = library
+    ort = FakeOrt(lists=[TENSORRT, CUDA, CPU], file=file)
+    opened(ort, "tensorrt", provider_options={"device_id": 1, "trt_fp16_enable": True})
+    assert ort.asked[0][1] == [{"device_id": 1, "trt_fp16_enable": True}, {"device_id": 1}]
+
+
 def test_two_distributions_are_named(monkeypatch):
     both = "'onnxruntime' and 'onnxruntime-gpu' are both installed and overwrite each other. Run: pip uninstall -y x"
     monkeypatch.setattr(providers, "clash", lambda: both)
@@ -199,9 +206,9 @@ def test_no_provider_at_all():
         opened(FakeOrt(lists=[]), "auto")
 
 
-@pytest.mark.parametrize("name", ["gpu", "CUDA", "CPUExecutionProvider", "", None])
+@pytest.mark.parametrize("name", ["gpu", "CUDA", "CPUExecutionProvider", "", None, "openvino@", "openvinos", "plugin:"])
 def test_unknown_providers(name):
-    message = f"provider {name!r} is not known. Allowed are 'auto', 'cpu', 'cuda', 'tensorrt'."
+    message = f"provider {name!r} is not known. Allowed are 'auto', 'cpu', 'cuda', 'tensorrt', 'openvino', and 'plugin:"
     with pytest.raises(ProviderError, match=re.escape(message)):
         opened(FakeOrt(), name)
 

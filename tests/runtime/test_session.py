@@ -80,7 +80,7 @@ def test_what_a_session_tells(lstm, session):
     assert session.provider_report.requested == "cpu"
     assert session.bundle.path == lstm
     assert session.variant.key == "fp32-offline"
-    assert session.signature is session.bundle.manifest.signature
+    assert session.signature is session.bundle.manifest.signature, "no copy where all sizes are taken"
 
 
 def test_outputs_are_chosen(session, weights):

@@ -11,8 +11,7 @@ import pytest
 import rnnx
 from rnnx.bundle import Bundle, write_manifest
 from rnnx.errors import InputError, ProviderError, TuningError, VariantError
-from rnnx.runtime import session as session_module
-from rnnx.runtime import tuning
+from rnnx.runtime import opening, tuning
 from rnnx.runtime.machine import cores, cpu
 from rnnx.runtime.options import PROVIDER_OPTIONS, SESSION_OPTIONS, check_provider_options, own_options
 from rnnx.runtime.ort import import_ort
@@ -212,7 +211,7 @@ def test_an_entry_of_a_gpu_is_for_that_gpu(bundle, monkeypatch):
         seen.update(options)
         raise ProviderError("far enough")
 
-    monkeypatch.setattr(session_module, "open_session", spy)
+    monkeypatch.setattr(opening, "open_session", spy)
     with pytest.raises(ProviderError, match="far enough"):
         rnnx.load(bundle.path, tuned=True, provider="cuda")
     assert (seen["provider"], seen["provider_options"]) == ("cuda", {"cudnn_conv_algo_search": "DEFAULT"})
