@@ -81,7 +81,7 @@ FOREIGN: dict[str, set[str]] = {
     RAY: {"numpy", "pyarrow", "ray"},
     "exporters": {"numpy", "onnxruntime", "torch", "sympy", "safetensors", *EXPORT},
     "models": {"numpy", "torch", "safetensors", "click"},
-    "benchmarks": {"numpy", "torch", "onnxruntime", "click", "grpc", "uvloop"},
+    "benchmarks": {"numpy", "torch", "onnxruntime", "click", "grpc", "uvloop", "websockets"},
     "cli": {"numpy", "click"},
     "__main__": set(),
 }

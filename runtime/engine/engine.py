@@ -281,6 +281,10 @@ class Engine:
             progress=progress,
         )
 
+    def full(self) -> bool:
+        """Whether a request that came now would be refused."""
+        return len(self._queue) >= self._max_queue
+
     def statistics(self) -> EngineStatistics:
         """What the engine has done since it began, counted exactly."""
         return self._counts.read(queued=len(self._queue), running=self._queue.running)

@@ -18,6 +18,7 @@ from ...errors import (
     InputError,
     ModelNotFoundError,
     ModelUnavailableError,
+    QueueFullError,
     RnnxError,
     StateError,
 )
@@ -143,6 +144,29 @@ class Service:
         return InferResponse(
             model=request.model, version=VERSION, id=request.id, outputs=outputs, parameters=parameters
         )
+
+    def crowded(self, name: str, version: str = "") -> bool:
+        """Whether a whole sequence would be refused now, because as many requests wait for the model as may.
+
+        False where the model cannot be used at all, which asking for it tells.
+        """
+        try:
+            face = self.repository.find(name, version)
+        except RnnxError:
+            return False
+        running = face.model.streaming if face.carried else face.model.offline
+        return running is not None and running.engine.full()
+
+    def turn_away(self, name: str, request_id: str) -> QueueFullError:
+        """Count and log a request that was refused unread, because the model is :meth:`crowded`; what to tell it."""
+        face = self.repository.find(name)
+        waiting = face.model.options.max_queue
+        error = QueueFullError(f"{waiting} requests wait, and {waiting} may. Try again later, or ask less often.")
+        counted = counted_name(face.model, streaming=face.carried)
+        self.metrics.of(counted).failed(0, error)
+        if LOGGER.isEnabledFor(logging.INFO):
+            log_event("request", request_id=request_id, model=counted, status=type(error).__name__, ms=0.0)
+        return error
 
     def stream_session(self, name: str, *, client: str = "", token: str = "") -> StreamHandle:
         """A stream for one connection.

@@ -1,9 +1,9 @@
 """Requests that find a full queue are turned away unread, and a moment later.
 
-Reading a request, asking the engine and telling its refusal takes half as long as answering it. Under many times the load
-that a server can take, refusing so would take most of the event loop's time from the requests that were accepted.
-Here a request is refused by its head alone: no task is made for it, its body is thrown away as it comes. The refusal is
-told after a pause, so that a client that asks again at once does that less often.
+Reading a request, asking the engine and telling its refusal takes half as long as answering it. Under many times the
+load that a server can take, refusing so would take most of the event loop's time from what was accepted. Here a request
+is refused by its head: no task is made for it, its body is thrown away as it comes. The refusal is told after a pause,
+so that a client that asks again at once does that less often.
 
 A body that may be of a sequence goes the long way, for streams have a queue of their own.
 """
@@ -36,7 +36,7 @@ class TurningAway(BoundedHttp):
 
     service: Service
     #: How long a refusal is held back, seconds.
-    pause_s = 0.02
+    pause_s = 0.01
     #: How long the body of a refused request may take to come, seconds.
     body_s = 30.0
     #: The model of the request that is coming, if it is to be turned away, and how many bytes of it are JSON.
