@@ -54,7 +54,7 @@ class Engine:
         session: what runs.
         signature: inputs, outputs, lengths and states of its variant.
         notes: what is not batched with this variant and why; empty where everything is.
-        on_batch: is called in the worker's thread after every run; None for nobody. It should be quick.
+        on_batch: is called in the worker's thread behind every run and before its answers; None for nobody.
     """
 
     def __init__(
@@ -380,12 +380,12 @@ class Engine:
         results, report = run_batch(self._runner, batch, began, self._clock)
         # Counted first: whoever has an answer finds it in the statistics.
         self._counts.add_batch(report)
-        deliver(results)
         if self.on_batch is not None:
             try:
                 self.on_batch(report)
             except Exception:  # noqa: BLE001  (somebody else's code; the worker must go on)
                 _LOG.exception("Engine.on_batch failed; the batch's answers are not touched by that")
+        deliver(results)
 
     def _must_not_be_worker(self) -> None:
         if threading.current_thread() in self._threads:

@@ -33,6 +33,10 @@ _FAREWELL_S = 0.25
 _LOOK_S = 0.02
 
 
+#: New objects, and collections of the generation below, before the garbage collector looks through a generation.
+_GC_THRESHOLD = (100_000, 50, 50)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServerOptions:
     """Where and how a server listens, and how it ends.
@@ -188,9 +192,11 @@ class Server:
         await asyncio.shield(loading)
         log_event("models loaded", ready=self.service.ready(), models=", ".join(self.service.repository.names()))
         # Everything that is there now stays: modules, models. Looking through it for garbage again and again took a
-        # tenth of the event loop's time.
+        # tenth of the event loop's time. What a request makes goes by its counts of references, so the collector may
+        # look more rarely: every 700 new objects, its default, is every few requests.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*_GC_THRESHOLD)
         period_s = min(1.0, self.options.reload_s or 1.0)
         looked = time.monotonic()
         while True:

@@ -86,7 +86,7 @@ def test_the_doctor_names_every_missing_library(environment):
     assert "mend: pip install 'rnnx[gpu]'" in done.stdout
     found = json.loads(environment("rnnx", "doctor", "--json").stdout)
     providers = {one["name"]: one for one in found["providers"]}
-    assert [one["works"] for one in found["providers"]] == [True, False, False]
+    assert [providers[name]["works"] for name in ("cpu", "cuda", "tensorrt")] == [True, False, False]
     for name, libraries in {"cuda": {"libcublasLt", "libcublas"}, "tensorrt": {"libnvinfer", "libcudnn"}}.items():
         assert libraries <= {one.partition(".so")[0] for one in providers[name]["missing"]}
     assert set(found["onnxruntime"]) == {"onnxruntime-gpu"}
