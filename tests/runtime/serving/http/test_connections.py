@@ -31,7 +31,7 @@ def on_port(kit, web, path, *, options=None, limits=None, token=""):
     return decorate
 
 
-async def send(port, *parts, pause=0.0):
+async def send(port, *parts, pause=0.0, silence=3.0):
     """Everything that a server answers to these bytes until it closes, or is silent for a while."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
@@ -39,14 +39,14 @@ async def send(port, *parts, pause=0.0):
             writer.write(part)
             await writer.drain()
             await asyncio.sleep(pause)
-        return await read(reader)
+        return await read(reader, silence)
     except ConnectionError as error:
         return type(error).__name__.encode()
     finally:
         writer.close()
 
 
-async def read(reader, silence=1.0):
+async def read(reader, silence=3.0):
     """Bytes until the end (told by a last line) or a silence."""
     found = b""
     try:
@@ -86,7 +86,8 @@ def test_heads_that_are_too_large(kit, web, leaky_path):
 def test_pipelined_requests_are_no_large_head(kit, web, leaky_path):
     @on_port(kit, web, leaky_path)
     async def answer(port, service):
-        return await send(port, GET * 500)
+        last = GET.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
+        return await send(port, GET * 499 + last, silence=25)
 
     assert answer.count(b"HTTP/1.1 200 OK") == 500
 
