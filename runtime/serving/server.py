@@ -34,7 +34,7 @@ _LOOK_S = 0.02
 
 
 #: New objects, and collections of the generation below, before the garbage collector looks through a generation.
-_GC_THRESHOLD = (100_000, 50, 50)
+_GC_THRESHOLD = (10_000, 20, 20)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
