@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import zipfile
 import zlib
 from contextlib import contextmanager
@@ -46,7 +47,7 @@ from .manifest import (
 from .tuned import with_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -185,6 +186,12 @@ class Bundle:
             except (FileNotFoundError, IsADirectoryError):
                 raise self._missing(name) from None
             self._compare(name, entry, found.size_bytes, found.sha256)
+
+    def copy_files(self, names: Iterable[str], folder: Path) -> None:
+        """Copy these files, as they are, to the same places in another folder."""
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.path / name, folder / name)
 
     def golden(self) -> list[GoldenCase]:
         """The golden vectors.

@@ -10,7 +10,6 @@ loaded where no form is named; measuring says which to take. There are two:
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -104,9 +103,7 @@ def add_forms(
         for variant, graph in graphs:
             tell(f"{variant_key(variant.precision, mode)}: the form '{variant.form}'")
             made.append(save_variant(graph, folder, variant, keep=None if variant.precision == PRECISION else []))
-        for name in bundle.manifest.files:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(bundle.path / name, folder / name)
+        bundle.copy_files(bundle.manifest.files, folder)
         whole = replace(bundle.manifest, variants=(*bundle.manifest.variants, *made))
         write_manifest(folder, whole)
         kept: dict[str, Any] = json.loads(bundle.read(PARITY)) if PARITY in bundle.manifest.files else {}

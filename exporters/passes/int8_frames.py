@@ -25,6 +25,12 @@ def optional_input(node: ir.Node, index: int) -> ir.Value | None:
     return node.inputs[index] if index < len(node.inputs) else None
 
 
+def directions(node: ir.Node) -> list[int]:
+    """Of each direction of a recurrent layer, whether it goes in reverse."""
+    direction = node.attributes.get_string("direction", "forward") or "forward"
+    return {"forward": [0], "reverse": [1], "bidirectional": [0, 1]}[direction]
+
+
 def valid_frames(sequence: ir.Value, lengths: ir.Value, builder: Builder) -> ir.Value:
     """Which frames are a row's own: bool ``(time, batch, 1)`` for a sequence ``(time, batch, features)``."""
 

@@ -29,6 +29,7 @@ import onnx_ir as ir
 from .int8_frames import (
     BOUNDED,
     LENGTHS,
+    directions,
     give,
     is_even,
     masked,
@@ -123,10 +124,9 @@ def quantize_scan(node: ir.Node, builder: Builder) -> None:
         valid = valid_frames(sequence, lengths, builder)
         if is_even(sequence) and not zeros_beyond(sequence, lengths):
             sequence = masked(sequence, lengths, builder)
-    directions = _directions(node)
     results = [
         _direction(node, builder, index, reverse=reverse, frames=(sequence, valid))
-        for index, reverse in enumerate(directions)
+        for index, reverse in enumerate(directions(node))
     ]
     y, y_h = (*node.outputs, None)[:2]
     outputs, finals = zip(*results, strict=True)
@@ -144,11 +144,6 @@ def quantize_scan(node: ir.Node, builder: Builder) -> None:
             take_place(y_h, builder.call("Concat", *lifted, axis=0))
 
 
-def _directions(node: ir.Node) -> list[int]:
-    direction = node.attributes.get_string("direction", "forward")
-    return {"forward": [0], "reverse": [1], "bidirectional": [0, 1]}[direction]
-
-
 def _direction(
     node: ir.Node, builder: Builder, index: int, *, reverse: int, frames: tuple[ir.Value, ir.Value | None]
 ) -> tuple[ir.Value, ir.Value]:
@@ -156,7 +151,7 @@ def _direction(
     sequence, valid = frames
     weights = _weights(node, index)
     size = weights.hidden_size
-    scope = f"{builder.prefix}.{index}" if len(_directions(node)) > 1 else builder.prefix
+    scope = f"{builder.prefix}.{index}" if len(directions(node)) > 1 else builder.prefix
     name, key = f"{scope}/projection", ("W", *weights.source)
     even = is_even(sequence)
     if even:
@@ -177,7 +172,7 @@ def _direction(
     body = _body(node, builder, weights, f"{scope}/body", masked_steps=valid is not None, index=index)
     if valid is not None:
         scanned.append(valid)
-    called = "Scan" if len(_directions(node)) == 1 else ("reverse" if reverse else "forward")
+    called = "Scan" if len(directions(node)) == 1 else ("reverse" if reverse else "forward")
     h_n, y = builder.call_multi(
         "Scan",
         _initial(node, builder, index, size),
@@ -298,7 +293,7 @@ def _initial(node: ir.Node, builder: Builder, index: int, size: int) -> ir.Value
     """The initial state of one direction: ``(batch, hidden_size)``."""
     given = optional_input(node, 5)
     if given is not None:
-        if len(_directions(node)) == 1:
+        if len(directions(node)) == 1:
             return without_axis(given, 0, builder)
         which = builder.constant(f"i64_scalar_{index}", np.array(index, np.int64))
         return builder.call("Gather", given, which, axis=0)

@@ -17,7 +17,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from ..layer import Builder
-from .int8_frames import give, optional_input, take_place, valid_frames, without_axis
+from .int8_frames import directions, give, optional_input, take_place, valid_frames, without_axis
 from .int8_weights import float_weight
 from .naming import module_of, name_values
 from .replacing import shared_constants, stamp
@@ -97,7 +97,7 @@ def _setting_refusal(node: ir.Node) -> str:
     if node.op_type == "RNN":
         plain = set(functions) <= set(NONLINEARITIES)
     else:
-        plain = not functions or functions == _ACTIVATIONS[node.op_type] * len(_directions(node))
+        plain = not functions or functions == _ACTIVATIONS[node.op_type] * len(directions(node))
     return "" if plain else f"its activations are {', '.join(functions)}"
 
 
@@ -114,7 +114,7 @@ def _prefix(node: ir.Node, taken: set[str]) -> str:
 
 def _replace(node: ir.Node, builder: Builder) -> None:
     """Record the ``Scan`` of each direction in ``builder``, and let them take the layer's place."""
-    results = [_direction(node, builder, index, reverse=reverse) for index, reverse in enumerate(_directions(node))]
+    results = [_direction(node, builder, index, reverse=reverse) for index, reverse in enumerate(directions(node))]
     y, *finals = node.outputs
     if _is_used(y):
         _put(y, [one[-1] for one in results], 1, builder)
@@ -136,7 +136,7 @@ def _direction(node: ir.Node, builder: Builder, index: int, *, reverse: int) -> 
     """The last states ``(batch, hidden_size)`` of one direction, then its outputs ``(time, batch, hidden_size)``."""
     sequence, lengths = node.inputs[0], optional_input(node, 4)
     assert sequence is not None
-    both = len(_directions(node)) > 1
+    both = len(directions(node)) > 1
     states, with_output = STATES[node.op_type], _is_used(node.outputs[0])
     scanned = [sequence] if lengths is None else [sequence, valid_frames(sequence, lengths, builder)]
     scope = f"{builder.prefix}.{index}" if both else builder.prefix
@@ -160,7 +160,7 @@ def _initial(node: ir.Node, builder: Builder, index: int, number: int) -> ir.Val
     """One initial state of one direction: ``(batch, hidden_size)``."""
     given = optional_input(node, _INITIAL[number])
     if given is not None:
-        if len(_directions(node)) == 1:
+        if len(directions(node)) == 1:
             return without_axis(given, 0, builder)
         return builder.call("Gather", given, builder.constant(f"i64_scalar_{index}", np.array(index, np.int64)), axis=0)
     sequence, size = node.inputs[0], weights_of(node, index).hidden_size
@@ -172,13 +172,6 @@ def _initial(node: ir.Node, builder: Builder, index: int, number: int) -> ir.Val
         return builder.call("ConstantOfShape", shape, value=ir.tensor(np.zeros(1, np.float32)), name="zeros")
 
     return builder.made_once(("scan form zeros", sequence, size), make)
-
-
-def _directions(node: ir.Node) -> list[int]:
-    """Of each direction, whether it goes in reverse."""
-    return {"forward": [0], "reverse": [1], "bidirectional": [0, 1]}[
-        node.attributes.get_string("direction", "forward") or "forward"
-    ]
 
 
 def _is_used(value: ir.Value) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -177,10 +176,7 @@ def _write(  # noqa: PLR0917  (all of it is one bundle)
     manifest = bundle.manifest
     gone = {file for one in manifest.variants if one.precision == precision for file in (one.file, *one.data_files)}
     there = {file for one in made for file in (one.file, *one.data_files)}
-    for name in manifest.files:
-        if name not in gone | there:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(bundle.path / name, folder / name)
+    bundle.copy_files([name for name in manifest.files if name not in gone | there], folder)
     others = [one for one in manifest.variants if one.precision != precision]
     parity = json.loads((folder / PARITY).read_text(encoding="utf-8")) if (folder / PARITY).is_file() else {}
     keys = {one.key for one in others}
