@@ -19,12 +19,14 @@
     │   ├── MissingFileError      (FileNotFoundError) a file that the manifest lists is not there
     │   ├── AlteredFileError      a file's size or SHA-256 is not the manifest's
     │   └── UnsafePathError       the manifest names a file outside of the bundle
+    ├── ZooError            (LookupError)   the zoo has no such system, or it cannot be scored
     ├── ProviderError       (RuntimeError)  an execution provider cannot really be used
     ├── VariantError        (LookupError)   the bundle has no such precision or mode
     ├── TuningError         (LookupError)   the bundle was not tuned for this machine or this use
     ├── InputError          (ValueError)    names, values or lengths of a run's inputs are wrong
     │   ├── DtypeError      (TypeError)     an input has another dtype than declared
     │   └── ShapeError      an input has another rank or size than declared
+    ├── TaskError           (ValueError)    a bundle has no task, its description is wrong, or it is for something else
     ├── StateError          (ValueError)    a stream's state belongs to another bundle, or does not fit
     ├── DeployError         (ValueError)    a bundle cannot be expressed for another server, or its files are wrong
     │   └── DeployExistsError     (FileExistsError)
@@ -43,6 +45,9 @@
     │   ├── StreamExistsError     it was begun already
     │   ├── StreamBusyError       another request of the same stream is being answered
     │   └── TooManyStreamsError   the table holds as many streams as it may
+    ├── MissingDataError    (FileNotFoundError)  a file of data is not here; the message says how to get it
+    ├── AlteredDataError    (ValueError)    a file of data is not the one that was asked for
+    ├── TrainingError       (RuntimeError)  a training went astray, or cannot go on
     └── SessionError        (RuntimeError)  a session is closed, or ONNX Runtime failed while it ran
 
 Each leaf is also its natural builtin, so ``except ValueError`` works for callers that do not import rnnx.
@@ -128,6 +133,10 @@ class UnsafePathError(BundleError):
     """The manifest names a file outside of its own folder."""
 
 
+class ZooError(RnnxError, LookupError):
+    """The zoo has no such system, its weights are missing, or there is nothing to score it on."""
+
+
 class ProviderError(RnnxError, RuntimeError):
     """An execution provider was asked for that cannot really be used here."""
 
@@ -150,6 +159,10 @@ class DtypeError(InputError, TypeError):
 
 class ShapeError(InputError):
     """An input has another rank or size than the signature declares."""
+
+
+class TaskError(RnnxError, ValueError):
+    """A bundle has no task, the task's description is wrong, or the task is for something else than was asked."""
 
 
 class StateError(RnnxError, ValueError):
@@ -226,3 +239,15 @@ class StreamBusyError(StreamTableError):
 
 class TooManyStreamsError(StreamTableError):
     """The table holds as many streams as it may; none was begun."""
+
+
+class MissingDataError(RnnxError, FileNotFoundError):
+    """A file of data is neither in the folder that was given nor installed; the message names the commands for it."""
+
+
+class AlteredDataError(RnnxError, ValueError):
+    """A file of data was found and its SHA-256 is not the one that was asked for."""
+
+
+class TrainingError(RnnxError, RuntimeError):
+    """A training went astray (its loss, gradient or score is not finite), or it cannot go on."""

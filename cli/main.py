@@ -26,6 +26,7 @@ COMMANDS = {
     "serve": (".serve", "Serve bundles over HTTP, gRPC and WebSocket."),
     "bench": (".bench", "Measure a bundle beside its peers, and against the machine."),
     "tune": (".tune", "Find the fastest way to run a bundle here, and keep it in the bundle."),
+    "zoo": (".zoo", "Systems trained on real data: list, export, train, score."),
     "doctor": (".doctor", "Tell what is installed, what works, and what mends the rest."),
 }
 
