@@ -16,7 +16,7 @@ DEV := $(VENV)/.installed-dev
 INSTALL := $(RUN) -m pip install --disable-pip-version-check --constraint constraints.txt
 EDITABLE := $(INSTALL) --no-build-isolation --editable
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench gallery clean
 .DELETE_ON_ERROR:
 # Two targets at once would install into one environment at once.
 .NOTPARALLEL:
@@ -39,6 +39,9 @@ bench: $(MAIN)  ## what sessions and streams cost over bare ONNX Runtime
 	$(RUN) -m rnnx.benchmarks.session_overhead
 	$(RUN) -m rnnx.benchmarks.stream_overhead
 
+gallery: $(DEV)  ## a page on which every system of the zoo shows what it does
+	$(RUN) -m rnnx.models.zoo.gallery -o gallery.html
+
 clean:  ## remove the environment and everything that was built
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -59,5 +62,5 @@ $(MAIN): $(MADE) pyproject.toml constraints.txt
 	touch $@
 
 $(DEV): $(MAIN)
-	$(EDITABLE) '.[$(ORT),export,serve,grpc,otel,dev]'
+	$(EDITABLE) '.[$(ORT),export,serve,grpc,otel,zoo,dev]'
 	touch $@

@@ -76,11 +76,11 @@ FOREIGN: dict[str, set[str]] = {
     "manifest": set(),
     "bundle": {"numpy"},
     "__init__": set(),
-    "runtime": {"numpy", "onnxruntime", "openvino"},
+    "runtime": {"numpy", "onnxruntime", "openvino", "PIL"},
     SERVING: {"numpy", "opentelemetry", *SERVE, *GRPC},
     RAY: {"numpy", "pyarrow", "ray"},
     "exporters": {"numpy", "onnxruntime", "torch", "sympy", "safetensors", *EXPORT},
-    "models": {"numpy", "torch", "safetensors", "click"},
+    "models": {"numpy", "torch", "safetensors", "click", "PIL", "matplotlib"},
     "benchmarks": {"numpy", "torch", "onnxruntime", "click", "grpc", "uvloop", "websockets"},
     "cli": {"numpy", "click"},
     "__main__": set(),
@@ -90,6 +90,7 @@ LATE = {"exporters", "models", "benchmarks", "runtime", SERVING, RAY}
 #: The distribution of a module of another name, or, for `sympy`, the one that brings it into our hands.
 BROUGHT = {
     "sympy": "torch",
+    "PIL": "pillow",
     "google": "protobuf",
     "grpc": "grpcio",
     "grpc_health": "grpcio-health-checking",
@@ -291,7 +292,7 @@ def test_what_is_imported_is_declared():
     extras = project["optional-dependencies"]
     declared = [
         *project["dependencies"],
-        *(line for extra in ("cpu", "openvino", "export", "serve", "grpc", "otel", "ray") for line in extras[extra]),
+        *(line for extra in ("cpu", "openvino", "export", "serve", "grpc", "otel", "ray", "zoo") for line in extras[extra]),
     ]
     names = {canonicalize_name(Requirement(line).name) for line in declared}
     foreign = {name for rooms in FOREIGN.values() for name in rooms}

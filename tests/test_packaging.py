@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[1]
 #: Folders and files that are no part of the package, or that building and testing leave behind.
 NOT_SOURCE = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "*.egg-info", "*.rnnx")
 ATOL = 1e-5
+EXTRAS = ["base", "cpu", "gpu", "openvino", "export", "serve", "grpc", "otel", "ray", "image", "zoo", "dev"]
 
 RUN = """
 import importlib.util, sys
@@ -151,7 +152,7 @@ def test_version_is_the_installed_one():
     assert importlib.metadata.version("rnnx") == rnnx.__version__
 
 
-@pytest.mark.parametrize("extra", ["base", "cpu", "gpu", "openvino", "export", "serve", "grpc", "otel", "ray", "dev"])
+@pytest.mark.parametrize("extra", EXTRAS)
 def test_constraints_pin_every_requirement_within_its_range(extra):
     read, pinned = project()["project"], pins()
     lines = read["dependencies"] if extra == "base" else read["optional-dependencies"][extra]
@@ -163,7 +164,9 @@ def test_constraints_pin_every_requirement_within_its_range(extra):
 
 
 def test_constraints_pin_what_the_requirements_require():
-    waiting = [("rnnx", extra) for extra in ("cpu", "openvino", "export", "serve", "grpc", "otel", "dev")]
+    waiting = [
+        ("rnnx", extra) for extra in ("cpu", "openvino", "export", "serve", "grpc", "otel", "image", "zoo", "dev")
+    ]
     seen = set()
     while waiting:
         name, extra = waiting.pop()
