@@ -21,6 +21,7 @@ from .params import ENGINE_CACHE, PROVIDER_HELP, RANGE, STRICT
 @click.option("--no-grpc", is_flag=True, help="Serve no gRPC.")
 @click.option("--ports-file", type=click.Path(path_type=Path), help="Where to write the ports as JSON.")
 @click.option("--token-file", type=click.Path(path_type=Path), help="File of the bearer token that clients must have.")
+@click.option("--open-metrics", is_flag=True, help="Ask for no token at /metrics.")
 @click.option("--token-key-file", type=click.Path(path_type=Path), help="File of the key of streams' tokens.")
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate chain, PEM.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its key, PEM.")
@@ -108,6 +109,7 @@ def command(  # noqa: PLR0917  (click passes them by name)
     strict: bool,
     no_http: bool,
     no_grpc: bool,
+    open_metrics: bool,
     reload: bool,
     otel: bool,
 ) -> None:
@@ -147,6 +149,7 @@ def command(  # noqa: PLR0917  (click passes them by name)
             host=host,
             http_port=None if no_http else http_port,
             grpc_port=None if no_grpc else grpc_port,
+            open_metrics=open_metrics,
             tls_cert=tls_cert,
             tls_key=tls_key,
             grace_s=grace,

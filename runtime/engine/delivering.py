@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
+from ...errors import DeadlineError
 from .request import Answer
 
 if TYPE_CHECKING:
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from .request import Request
 
     Result = tuple[Request, Answer | BaseException]
+
+
+#: Answers that an event loop is given at once.
+_PORTION = 16
 
 
 def deliver(results: Iterable[Result]) -> None:
@@ -30,7 +35,7 @@ def deliver(results: Iterable[Result]) -> None:
             loops.setdefault(request.loop, []).append((request, result))
     for loop, those in loops.items():
         try:
-            loop.call_soon_threadsafe(_settle, those)
+            loop.call_soon_threadsafe(_settle, loop, those)
         except RuntimeError:
             if not loop.is_closed():  # nobody waits in a loop that is closed
                 raise
@@ -50,10 +55,28 @@ def claim(request: Request) -> bool:
     return not future.done()
 
 
-def _settle(results: list[Result]) -> None:
-    for request, result in results:
+def give_up(future: asyncio.Future[Answer], after_s: float) -> None:
+    """Await an answer no longer, after so many seconds; runs in the future's loop."""
+    if not future.done():
+        future.set_exception(
+            DeadlineError(
+                f"no answer came within {after_s:g} s, and none is waited for any longer. Give it more time, "
+                "or ask less."
+            )
+        )
+
+
+def _settle(loop: asyncio.AbstractEventLoop, results: list[Result]) -> None:
+    """Answer some of these, and the others when the loop has come round.
+
+    What an answer sets going, a batch of 64 for milliseconds, would else keep the loop from reading new requests while
+    the engine waits for them.
+    """
+    for request, result in results[:_PORTION]:
         if not request.future.done():
             _set(request, result)
+    if len(results) > _PORTION:
+        loop.call_soon(_settle, loop, results[_PORTION:])
 
 
 def _set(request: Request, result: Answer | BaseException) -> None:

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ...errors import DeadlineError, InputError, QueueFullError, SessionError, VariantError
 from .bulk import mapped
+from .checking import LONGEST_S, check_batching, check_counts, notes_of
 from .counting import BatchReport, Counts, EngineStatistics
-from .delivering import claim, deliver
+from .delivering import claim, deliver, give_up
 from .probing import probe as probe_merging
 from .request import Answer, AnswerFuture, Request
 from .running import Runner
@@ -40,8 +41,6 @@ __all__ = ["Answer", "BatchReport", "Engine", "EngineStatistics"]
 
 _LOG = logging.getLogger(__name__)
 _NS = 1e9
-#: Nobody's request waits longer; it keeps times within what the clock's whole numbers and the waiting can hold.
-_LONGEST_S = 1e6
 
 
 class Engine:
@@ -91,18 +90,8 @@ class Engine:
             InputError: a number is out of its range.
             SessionError: the session is closed.
         """
-        for name, number in (
-            ("max_batch", max_batch),
-            ("max_queue", max_queue),
-            ("max_elements", max_elements),
-            ("workers", workers),
-        ):
-            if type(number) is not int or number < 1:
-                raise InputError(f"{name} is {number!r}; it must be a whole number from 1.")
-        if not 0 <= max_delay_ms <= _LONGEST_S:
-            raise InputError(f"max_delay_ms is {max_delay_ms!r}; it must be a number of milliseconds from 0.")
-        if not padding >= 1:
-            raise InputError(f"padding is {padding!r}; it must be a number from 1, where only equal sizes meet.")
+        check_counts(max_batch=max_batch, max_queue=max_queue, max_elements=max_elements, workers=workers)
+        check_batching(max_delay_ms=max_delay_ms, padding=padding)
         self.session = session
         self.signature: Signature = session.signature
         self.on_batch = on_batch
@@ -111,7 +100,7 @@ class Engine:
         if probe:
             probe_merging(self._runner)
         merger = self._runner.merger
-        self.notes = _notes(merger.alone, "" if self._runner.streaming else merger.unpadded)
+        self.notes = notes_of(merger.alone, "" if self._runner.streaming else merger.unpadded)
         most = self.signature.range(merger.batch).maximum if merger.batch else None
         self._max_queue = max_queue
         self._clock = clock
@@ -193,7 +182,7 @@ class Engine:
         request = self._request(inputs, lengths, timeout_s, state=state, finish=finish, outputs=outputs, client=client)
         future = self._enqueue(request)
         try:
-            return future.result(None if timeout_s is None else min(timeout_s, _LONGEST_S))
+            return future.result(None if timeout_s is None else min(timeout_s, LONGEST_S))
         except TimeoutError:
             if future.done():
                 raise  # the worker saw first that it was too late
@@ -215,12 +204,15 @@ class Engine:
         finish: bool = False,
         outputs: Sequence[str] | None = None,
         timeout_s: float | None = None,
+        give_up_s: float | None = None,
         client: str = "",
     ) -> Answer:
         """Ask, and await the answer; see :meth:`submit`. Cancelling the task takes the request out of the queue.
 
+        With ``give_up_s`` no answer is awaited longer than that many seconds, even where its run has begun.
+
         Raises:
-            DeadlineError: the request was not begun within ``timeout_s``.
+            DeadlineError: the request was not begun within ``timeout_s``, or not answered within ``give_up_s``.
             SessionError: ONNX Runtime failed, or the engine is closed.
             InputError, StateError, VariantError, QueueFullError: as for :meth:`submit`.
         """
@@ -229,16 +221,18 @@ class Engine:
         future: asyncio.Future[Answer] = loop.create_future()
         request.future, request.loop = future, loop
         self._put(request)
-        timer = (
-            None if timeout_s is None else loop.call_later(min(timeout_s, _LONGEST_S), self._expire_in_loop, request)
-        )
+        timers = []
+        if timeout_s is not None:
+            timers.append(loop.call_later(min(timeout_s, LONGEST_S), self._expire_in_loop, request))
+        if give_up_s is not None:
+            timers.append(loop.call_later(min(give_up_s, LONGEST_S), give_up, future, give_up_s))
         try:
             return await future
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, DeadlineError):
             self._cancelled(request)
             raise
         finally:
-            if timer is not None:
+            for timer in timers:
                 timer.cancel()
 
     def map(
@@ -281,9 +275,9 @@ class Engine:
             progress=progress,
         )
 
-    def full(self) -> bool:
-        """Whether a request that came now would be refused."""
-        return len(self._queue) >= self._max_queue
+    def full(self, ahead: int = 0) -> bool:
+        """Whether a request that came now, behind so many others that are still to come, would be refused."""
+        return len(self._queue) + ahead >= self._max_queue
 
     def statistics(self) -> EngineStatistics:
         """What the engine has done since it began, counted exactly."""
@@ -333,7 +327,7 @@ class Engine:
                 raise InputError("timeout_s is NaN; it must be a number of seconds, or None for no limit.")
             if timeout_s <= 0:
                 raise DeadlineError(f"the request has {timeout_s} s left, so it was not begun. Give it more time.")
-            deadline = self._clock() + round(min(timeout_s, _LONGEST_S) * _NS)
+            deadline = self._clock() + round(min(timeout_s, LONGEST_S) * _NS)
         return self._runner.request(inputs, lengths, deadline_ns=deadline, **others)
 
     def _enqueue(self, request: Request, *, wait: bool = False) -> AnswerFuture:
@@ -392,9 +386,3 @@ class Engine:
             raise SessionError(
                 "this is the engine's own thread, which would wait for itself. In a callback, submit() and return."
             )
-
-
-def _notes(alone: str, unpadded: str) -> tuple[str, ...]:
-    if alone:
-        return (f"requests run one by one: {alone}",)
-    return (f"requests of different sizes do not share a run: {unpadded}",) if unpadded else ()

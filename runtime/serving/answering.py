@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...errors import DeadlineError, InputError, StreamExistsError, StreamNotFoundError
+from ...errors import InputError, StreamExistsError, StreamNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
-    from types import TracebackType
 
     from numpy.typing import NDArray
 
@@ -52,8 +50,9 @@ async def answer_whole(model: ServedModel, asked: Asked) -> Answer:
             f"'{model.name}.streaming', which takes and gives the states."
         )
     model.offline.check_frames(asked.inputs, model.options.max_frames)
-    async with at_most(asked.timeout_s):
-        return await model.offline.engine.infer(asked.inputs, outputs=asked.outputs, client=asked.client)
+    return await model.offline.engine.infer(
+        asked.inputs, outputs=asked.outputs, give_up_s=asked.timeout_s, client=asked.client
+    )
 
 
 async def answer_carried(model: ServedModel, asked: Asked) -> tuple[Answer, dict[str, NDArray[Any]]]:
@@ -72,8 +71,7 @@ async def answer_carried(model: ServedModel, asked: Asked) -> tuple[Answer, dict
         raise InputError(f"output '{wrong[0][:64]}' is not known; the model has {allowed}.")
     running.check_frames(asked.inputs, model.options.max_frames)
     chunk, state = model.carried_state(asked.inputs)
-    async with at_most(asked.timeout_s):
-        answer = await running.engine.infer(chunk, state=state, client=asked.client)
+    answer = await running.engine.infer(chunk, state=state, give_up_s=asked.timeout_s, client=asked.client)
     assert answer.state is not None, "an engine gives the state of a stream that goes on"
     following = {one.output: answer.state.values[one.name] for one in signature.states if one.output is not None}
     found = {**answer.outputs, **following}
@@ -104,10 +102,14 @@ async def answer_chunk(model: ServedModel, lease: Lease[Hashable], asked: Asked,
     try:
         with lease:
             running.check_frames(asked.inputs, model.options.max_frames)
-            async with at_most(asked.timeout_s):
-                answer = await running.engine.infer(
-                    asked.inputs, state=lease.state, finish=end, outputs=asked.outputs, client=asked.client
-                )
+            answer = await running.engine.infer(
+                asked.inputs,
+                state=lease.state,
+                finish=end,
+                outputs=asked.outputs,
+                give_up_s=asked.timeout_s,
+                client=asked.client,
+            )
             # A stream that the server ended meanwhile gets this last answer; the next chunk is told why.
             with contextlib.suppress(StreamNotFoundError):
                 if answer.state is None:
@@ -148,30 +150,3 @@ def go_on(repository: Repository, model: ServedModel, key: Hashable) -> tuple[Se
         if old.table is not None and key in old.table:
             return old, old.table.lease(key)
     return model, table.lease(key)
-
-
-class at_most:  # noqa: N801  (used as a function; a class, for a generator costs each request as much as its queueing)
-    """Give up an answer that takes longer, even where its run has begun; raises DeadlineError then."""
-
-    __slots__ = ("_timeout", "_timeout_s")
-
-    def __init__(self, timeout_s: float) -> None:
-        """Allow this many seconds from when it is entered."""
-        self._timeout_s = timeout_s
-        self._timeout = asyncio.timeout(timeout_s)
-
-    async def __aenter__(self) -> None:
-        """Begin to count."""
-        await self._timeout.__aenter__()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Stop counting. The engine's own DeadlineError, which is a TimeoutError too, passes as it is."""
-        try:
-            await self._timeout.__aexit__(kind, error, traceback)
-        except TimeoutError:
-            raise DeadlineError(
-                f"no answer came within {self._timeout_s:g} s, and none is waited for any longer. Give it more time, "
-                "or ask less."
-            ) from None

@@ -22,8 +22,14 @@ if TYPE_CHECKING:
 _BACKLOG = 2048
 
 
-def make_uvicorn(service: Service, *, token: str, tls: Tls | None) -> Any:  # noqa: ANN401  (a class made here)
+def make_uvicorn(service: Service, *, token: str, tls: Tls | None, open_metrics: bool = False) -> Any:  # noqa: ANN401  (a class made here)
     """A server of uvicorn that leaves signals to ours.
+
+    Args:
+        service: what answers.
+        token: what clients must bear; empty for nothing.
+        tls: files of a certificate chain and its key; None for no TLS.
+        open_metrics: whether ``/metrics`` asks for no token.
 
     Raises:
         MissingExtraError: uvicorn or starlette is not installed.
@@ -31,7 +37,7 @@ def make_uvicorn(service: Service, *, token: str, tls: Tls | None) -> Any:  # no
     try:
         import uvicorn  # noqa: PLC0415  (an extra)
 
-        from .http import create_app, uvicorn_options  # noqa: PLC0415
+        from .http import HttpOptions, create_app, uvicorn_options  # noqa: PLC0415
     except ImportError as error:
         raise _missing(error, "serve") from error
 
@@ -40,8 +46,9 @@ def make_uvicorn(service: Service, *, token: str, tls: Tls | None) -> Any:  # no
         def capture_signals(self) -> Iterator[None]:
             yield
 
+    options = HttpOptions(open_metrics=open_metrics)
     config = uvicorn.Config(
-        create_app(service, token=token),
+        create_app(service, token=token, options=options),
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -50,7 +57,7 @@ def make_uvicorn(service: Service, *, token: str, tls: Tls | None) -> Any:  # no
         backlog=_BACKLOG,
         ssl_certfile=None if tls is None else tls[0],
         ssl_keyfile=None if tls is None else tls[1],
-        **uvicorn_options(service),
+        **uvicorn_options(service, options, token=token),
     )
     config.load()
     return Uvicorn(config)

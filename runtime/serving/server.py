@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import signal
+import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,10 @@ _LOOK_S = 0.02
 #: New objects, and collections of the generation below, before the garbage collector looks through a generation.
 _GC_THRESHOLD = (10_000, 20, 20)
 
+#: How long a thread keeps the interpreter while another one waits for it, seconds. By default it is 5 ms, for which an
+#: engine whose run has ended would wait for the event loop.
+_SWITCH_S = 0.0005
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServerOptions:
@@ -46,6 +51,7 @@ class ServerOptions:
         http_port: port of HTTP and WebSocket; 0 for a free one, None for none.
         grpc_port: port of gRPC; 0 for a free one, None for none.
         token: what clients must bear (``authorization: Bearer TOKEN``); empty for nothing.
+        open_metrics: whether ``/metrics`` asks for no token.
         tls_cert: certificate chain, PEM; None for no TLS.
         tls_key: its key, PEM.
         grace_s: how long what was accepted may take to be answered at the end, seconds.
@@ -58,6 +64,7 @@ class ServerOptions:
     http_port: int | None = 8000
     grpc_port: int | None = 8001
     token: str = ""
+    open_metrics: bool = False
     tls_cert: Path | None = None
     tls_key: Path | None = None
     grace_s: float = 30.0
@@ -86,8 +93,13 @@ def run_server(service: Service, options: ServerOptions, announce: Callable[[str
         import uvloop  # noqa: PLC0415
 
         factory = uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(Server(service, options).run(announce))
+    switch_s = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_S)
+    try:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            return runner.run(Server(service, options).run(announce))
+    finally:
+        sys.setswitchinterval(switch_s)
 
 
 class Server:
@@ -143,7 +155,9 @@ class Server:
             listening = bound(options.host, options.http_port)
             self.ports["http"] = listening.getsockname()[1]
             try:
-                self._http = make_uvicorn(self.service, token=options.token, tls=self._tls)
+                self._http = make_uvicorn(
+                    self.service, token=options.token, tls=self._tls, open_metrics=options.open_metrics
+                )
             except BaseException:
                 listening.close()
                 raise

@@ -7,7 +7,6 @@ All of it runs in the event loop's thread; the engines have threads of their own
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from typing import TYPE_CHECKING, Any
@@ -22,9 +21,10 @@ from ...errors import (
     RnnxError,
     StateError,
 )
+from .accounting import Counted
 from .answering import Asked, answer_carried, answer_chunk, answer_whole, begin, go_on
 from .describing import configure, describe
-from .logs import LOGGER, REQUEST_ID, log_event, new_request_id
+from .logs import LOGGER, log_event
 from .model import VERSION
 from .protocol.limits import Limits
 from .protocol.metadata import server_metadata
@@ -35,11 +35,12 @@ from .tokens import TokenKeeper
 from .tracing import Tracing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from collections.abc import Sequence as Names
 
     from numpy.typing import NDArray
 
+    from ..engine.engine import Engine
     from ..engine.request import Answer
     from ..state import State
     from .metrics import Metrics
@@ -78,6 +79,8 @@ class Service:
         self._clock = clock
         self._handles: set[StreamHandle] = set()
         self._down = asyncio.Event()
+        #: How many requests were let in since the event loop came round last, by engine.
+        self._expected: dict[Engine, int] = {}
 
     @property
     def metrics(self) -> Metrics:
@@ -138,7 +141,7 @@ class Service:
             else:
                 answer = await answer_whole(face.model, asked)
                 outputs = answer.outputs
-            told["batch"] = answer.batch
+            told.batch = answer.batch
         if names is not None:
             outputs = {name: outputs[name] for name in names if name in outputs}
         return InferResponse(
@@ -150,12 +153,21 @@ class Service:
 
         False where the model cannot be used at all, which asking for it tells.
         """
-        try:
-            face = self.repository.find(name, version)
-        except RnnxError:
-            return False
-        running = face.model.streaming if face.carried else face.model.offline
-        return running is not None and running.engine.full()
+        engine = self._waited_for(name, version)
+        return engine is not None and engine.full(self._expected.get(engine, 0))
+
+    def expect(self, name: str, version: str = "") -> None:
+        """A request is let in that will ask the model when the event loop comes round; it counts for :meth:`crowded`.
+
+        Else all that are read at once would find the same free place, and all but one be refused the long way.
+        """
+        engine = self._waited_for(name, version)
+        if engine is None:
+            return
+        if not self._expected:
+            # Runs before what these requests have begun, and nothing is read in between.
+            asyncio.get_running_loop().call_soon(self._expected.clear)
+        self._expected[engine] = self._expected.get(engine, 0) + 1
 
     def turn_away(self, name: str, request_id: str) -> QueueFullError:
         """Count and log a request that was refused unread, because the model is :meth:`crowded`; what to tell it."""
@@ -209,7 +221,7 @@ class Service:
                 handle.answered(model, answer.state)
             finally:
                 handle.settle()
-            told["batch"] = answer.batch
+            told.batch = answer.batch
         return answer.outputs
 
     def streaming_model(self, name: str) -> ServedModel:
@@ -341,44 +353,30 @@ class Service:
             model, lease = go_on(self.repository, face.model, sequence.id)
         return await answer_chunk(model, lease, asked, end=sequence.end)
 
-    @contextlib.contextmanager
-    def _counted(
-        self, model: ServedModel, request_id: str, *, streaming: bool, inner: bool
-    ) -> Iterator[dict[str, Any]]:
-        """Count, log and trace one request; the caller notes in the mapping what is to be logged with it.
-
-        An ``inner`` chunk of a stream that goes well is told at the level ``debug``: there are thousands in a second.
-        """
-        begun = self._clock()
-        name = counted_name(model, streaming=streaming)
-        counts = self.metrics.of(name)
-        told: dict[str, Any] = {}
-        counts.pending += 1
-        model.users += 1
-        status = "ok"
-        try:
-            with self.tracing.request(name, {}) as span:
-                yield told
-                if span is not None:
-                    span.set_attribute("rnnx.batch", told.get("batch", 0))
-        except BaseException as error:
-            status = type(error).__name__
-            counts.failed(self._clock() - begun, error)
-            raise
-        else:
-            counts.answered(self._clock() - begun)
-        finally:
-            model.users -= 1
-            counts.pending -= 1
-            level = logging.DEBUG if inner and status == "ok" else logging.INFO
-            if LOGGER.isEnabledFor(level):
-                ms = round((self._clock() - begun) / 1e6, 3)
-                request_id = REQUEST_ID.get() or request_id or new_request_id()
-                log_event("request", level=level, request_id=request_id, model=name, status=status, ms=ms, **told)
+    def _counted(self, model: ServedModel, request_id: str, *, streaming: bool, inner: bool) -> Counted:
+        """Count, log and trace one request."""
+        return Counted(
+            model,
+            self.metrics,
+            self.tracing,
+            request_id=request_id,
+            streaming=streaming,
+            inner=inner,
+            clock=self._clock,
+        )
 
     def _timeout_s(self, timeout_us: int | None) -> float:
         """How long a request may take: what its client says, at most what the server allows."""
         return min(self.limits.request_s, timeout_us / 1e6) if timeout_us else self.limits.request_s
+
+    def _waited_for(self, name: str, version: str) -> Engine | None:
+        """The engine in whose queue a whole sequence would stand; None where there is none."""
+        try:
+            face = self.repository.find(name, version)
+        except RnnxError:
+            return None
+        running = face.model.streaming if face.carried else face.model.offline
+        return None if running is None else running.engine
 
     def _must_be_open(self) -> None:
         if self.closing:

@@ -39,6 +39,7 @@ def test_every_option_arrives(started):
         " --request-timeout 9 --max-body 11 --not-ready-delay 12 --reload --log-format json --log-level error --otel"
     )
     given += " --repository r --ports-file p --token-file t --token-key-file k --tls-cert c --tls-key y --tuned"
+    given += " --open-metrics"
     done = CliRunner().invoke(main, ["serve", "a.rnnx", *given.split()], catch_exceptions=False)
     assert done.exit_code == 0
     (start,) = started
@@ -50,6 +51,7 @@ def test_every_option_arrives(started):
     assert (server.host, server.http_port, server.grpc_port, server.grace_s) == ("0.0.0.0", 1, None, 10.0)  # noqa: S104
     assert (server.not_ready_delay_s, server.reload_s, server.ports_file) == (12.0, 1.0, Path("p"))
     assert (server.tls_cert, server.tls_key) == (Path("c"), Path("y"))
+    assert server.open_metrics
     assert (start.repository, start.token_file, start.token_key_file) == (Path("r"), Path("t"), Path("k"))
     assert (start.log_format, start.log_level, start.otel) == ("json", "error", True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ....errors import RnnxError
 from ..answering import go_on
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from ..protocol.request import InferRequest
     from ..service import Service
     from ..streams import StreamHandle
+
+#: An answer: its bytes, or a message that is still to be serialized.
+Rendered: TypeAlias = "bytes | pb.ModelStreamInferResponse"
 
 #: Longest part of a name or id that an error repeats.
 _SHOWN = 256
@@ -47,7 +50,7 @@ class Slot:
         self.key: Hashable = None
         self.request: InferRequest | None = None
         self.fault: Exception | None = None
-        self.answer: pb.ModelStreamInferResponse | None = None
+        self.answer: Rendered | None = None
         self.done = False
 
     def take(self, request: InferRequest) -> None:

@@ -11,6 +11,7 @@ import grpc.aio
 
 from ....errors import ModelNotFoundError, RequestError
 from ..protocol import grpc_form
+from ..protocol.grpc_steps import write_answer
 from ..protocol.proto import inference_pb2 as pb
 from .telling import check_readable, client_of, reader, tell
 
@@ -59,7 +60,7 @@ class Servicer:
         found["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(
             self.model_stream_infer,
             reader(pb.ModelInferRequest),
-            pb.ModelStreamInferResponse.SerializeToString,
+            write_answer,
         )
         return grpc.method_handlers_generic_handler(described.full_name, found)
 

@@ -27,16 +27,42 @@ import grpc
 import grpc.aio
 
 from ..model import VERSION
-from ..protocol import grpc_form
+from ..protocol.grpc_steps import StepReader, StepWriter
 from ..protocol.proto import inference_pb2 as pb
 from ..protocol.request import InferResponse
-from .lanes import Lane, Lanes, Slot
+from .lanes import Lane, Lanes, Rendered, Slot
 from .telling import check_readable, client_of, tell
 
 if TYPE_CHECKING:
     from ..service import Service
 
 _METHOD = "ModelStreamInfer"
+
+
+class _Post:
+    """What a worker of a call works at; it does not know the worker, or the two would keep each other alive.
+
+    Attributes:
+        lane: the lane that it answers; None while it waits for one.
+    """
+
+    __slots__ = ("_waiting", "lane")
+
+    def __init__(self, lane: Lane) -> None:
+        """Begin with a lane."""
+        self.lane: Lane | None = lane
+        self._waiting: asyncio.Future[None] | None = None
+
+    async def wait(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wait for :meth:`call`."""
+        self._waiting = loop.create_future()
+        await self._waiting
+
+    def call(self, lane: Lane | None) -> None:
+        """Give the worker that waits another lane, or let it end."""
+        self.lane = lane
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
 
 class StreamCall:
@@ -50,17 +76,20 @@ class StreamCall:
         self._loop = asyncio.get_running_loop()
         self._client = client_of(context)
         self._lanes = Lanes(service, self._client)
+        self._reader, self._writer = StepReader(service.limits), StepWriter()
         self._strict = dict(context.invocation_metadata() or ()).get("triton_grpc_error") == "true"
         #: Requests that were read and not answered, in their order, and their bytes.
         self._slots: collections.deque[Slot] = collections.deque()
         self._size = 0
-        self._workers: dict[asyncio.Task[None], Lane] = {}
+        self._workers: dict[asyncio.Task[None], _Post] = {}
+        #: Posts of workers that have nothing to do and wait for another lane: a task is dearer than a future.
+        self._idle: list[_Post] = []
         self._task: asyncio.Task[Any] | None = None
         self._ending: asyncio.Future[tuple[grpc.StatusCode, str]] = self._loop.create_future()
         #: Who waits until there are fewer requests unanswered: the reader, or :meth:`run` at the end.
         self._fewer: list[asyncio.Future[None]] = []
         self._writing = False
-        self._writer: Lane | None = None
+        self._writes: _Post | None = None
         #: Whether an answer could not be written, and whether nothing is done any more.
         self._broken = self._over = False
         self._moved = self._loop.time()
@@ -106,8 +135,10 @@ class StreamCall:
             self._over = True
             self._wake()
             reading.add_done_callback(_heard)
-            for worker, lane in self._workers.items():
-                if lane is not self._writer:
+            for post in self._idle:
+                post.call(None)
+            for worker, post in self._workers.items():
+                if post.lane is not None and post is not self._writes:
                     worker.cancel()
             self._lanes.close()
         if self._ending.done():
@@ -120,36 +151,50 @@ class StreamCall:
             while not self._over and (len(self._slots) >= self._in_flight or self._size > most):
                 await self._wait_for_fewer()
             message = grpc.aio.EOF if self._over else await read()
-            if message is grpc.aio.EOF or self._ending.done():
+            if message is grpc.aio.EOF or self._over or self._ending.done():
                 return
             self._moved = self._loop.time()
             slot = Slot()
             self._slots.append(slot)
             try:
                 check_readable(message, _METHOD)
-                slot.take(grpc_form.parse_message(message, self._service.limits))
+                slot.take(self._reader.parse(message))
             except Exception as error:  # noqa: BLE001  (answered in its turn)
                 slot.refuse(message, error)
             self._size += slot.size
             lane = self._lanes.put(slot)
             if not lane.busy:
                 lane.busy = True
-                worker = asyncio.create_task(self._work(lane))
-                self._workers[worker] = lane
-                worker.add_done_callback(self._worked)
+                if self._idle:
+                    self._idle.pop().call(lane)
+                else:
+                    post = _Post(lane)
+                    worker = asyncio.create_task(self._work(post))
+                    self._workers[worker] = post
+                    worker.add_done_callback(self._worked)
 
-    async def _work(self, lane: Lane) -> None:
+    async def _work(self, post: _Post) -> None:
+        """Answer what stands in a post's lane, and then in others that it is given, until it is given none."""
+        while post.lane is not None:
+            await self._empty(post.lane, post)
+            post.lane = None
+            if self._over:
+                return
+            self._idle.append(post)
+            await post.wait(self._loop)
+
+    async def _empty(self, lane: Lane, post: _Post) -> None:
         """Answer what stands in a lane, until nothing does."""
         while lane.slots:
             slot = lane.slots[0]
             slot.answer = await self._answer(slot, lane)
             slot.done = True
             lane.slots.popleft()
-            await self._write(lane)
+            await self._write(post)
         lane.busy = False
         self._lanes.leave(lane)
 
-    async def _answer(self, slot: Slot, lane: Lane) -> pb.ModelStreamInferResponse | None:
+    async def _answer(self, slot: Slot, lane: Lane) -> Rendered | None:
         """The answer to a request, or None where its error ends the call."""
         try:
             request = slot.parsed()
@@ -163,7 +208,7 @@ class StreamCall:
                     request_id=request.id,
                 )
                 response = InferResponse(model=request.model, version=VERSION, id=request.id, outputs=outputs)
-            return _final(response)
+            return self._writer.render(response)
         except Exception as error:  # noqa: BLE001  (whatever failed, this request is told, and the call goes on)
             code, text = tell(error, _METHOD)
             self._lanes.failed(lane, slot)
@@ -172,12 +217,12 @@ class StreamCall:
                 return None
             return _failed(slot, code, text)
 
-    async def _write(self, lane: Lane) -> None:
+    async def _write(self, post: _Post) -> None:
         """Write every answer whose turn has come; one task at a time does so for all."""
         if self._writing:
             return
         self._writing = True
-        self._writer = lane
+        self._writes = post
         try:
             while self._slots and self._slots[0].done:
                 slot = self._slots[0]
@@ -190,7 +235,7 @@ class StreamCall:
             self._moved = self._loop.time()
         finally:
             self._writing = False
-            self._writer = None
+            self._writes = None
 
     def _worked(self, worker: asyncio.Task[None]) -> None:
         """A worker has ended: well, with the call, or because an answer could not be written."""
@@ -222,20 +267,13 @@ class StreamCall:
             outputs = await lane.finish()
             if outputs:
                 response = InferResponse(model=lane.model, version=VERSION, id=lane.last_id, outputs=outputs)
-                await self._context.write(_final(response))
+                await self._context.write(self._writer.render(response))
 
 
 def _heard(reading: asyncio.Task[None]) -> None:
     """A read that was under way when its call ended fails, which says nothing."""
     if not reading.cancelled():
         reading.exception()
-
-
-def _final(response: InferResponse) -> pb.ModelStreamInferResponse:
-    answer = pb.ModelStreamInferResponse()
-    grpc_form.render_message(response, answer.infer_response)
-    answer.infer_response.parameters["triton_final_response"].bool_param = True
-    return answer
 
 
 def _failed(slot: Slot, code: grpc.StatusCode, text: str) -> pb.ModelStreamInferResponse:

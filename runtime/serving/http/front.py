@@ -11,13 +11,13 @@ A page of another site that is open in a browser on this machine can send reques
 
 from __future__ import annotations
 
-import hmac
 import re
 from typing import TYPE_CHECKING
 
 from ..logs import REQUEST_ID, new_request_id
 from ..tracing import HEADERS
 from .answers import RefusedError, send_error
+from .bearing import Bearer
 from .bodies import Body, GoneError
 from .infer import Target, client_of
 
@@ -49,7 +49,7 @@ class Front:
         self._site = site
         self._infer = infer
         self._rest = rest
-        self._bearer = b"Bearer " + site.token.encode("ascii") if site.token else b""
+        self._bearer = Bearer(site.token)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI has it."""
@@ -91,9 +91,8 @@ class Front:
     def _refusal(self, scope: Scope, headers: dict[bytes, bytes]) -> RefusedError | None:
         """Why a request is not let in, or None."""
         if self._bearer and not self._is_open(scope):
-            # Of one time, however many characters are right; scheme names are not case-sensitive (RFC 9110, 11.1).
             given = headers.get(b"authorization", b"")
-            if not hmac.compare_digest(given[:7].title() + given[7:], self._bearer):
+            if not self._bearer.lets_in(given):
                 why = "the bearer token is not right" if given else "a bearer token is needed"
                 return RefusedError(
                     401,

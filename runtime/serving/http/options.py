@@ -18,7 +18,8 @@ class HttpOptions:
         held_bytes: bytes of all bodies together that are read or answered at a time; more are refused.
         keep_alive_s: how long a connection may be open between two requests, seconds. Longer than balancers keep it,
             which is a minute mostly, so that none is closed while a request is on its way.
-        refusal_pause_s: how long a refusal is held back where the queue is full, seconds.
+        refusal_pause_s: how long a refusal is held back where the queue is full, seconds; less where the server is so
+            busy that it tells them late.
         write_s: how long a client may read nothing of an answer that waits for it, seconds.
         message_bytes: bytes of one WebSocket message.
         in_flight: messages of one WebSocket that are taken before their answers; no more are read until then.
@@ -31,7 +32,7 @@ class HttpOptions:
     body_bytes_per_s: int = 1 << 18
     held_bytes: int = 512 << 20
     keep_alive_s: int = 65
-    refusal_pause_s: float = 0.01
+    refusal_pause_s: float = 0.02
     write_s: float = 30.0
     message_bytes: int = 16 << 20
     in_flight: int = 4

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .bearing import Bearer
 from .connections import BoundedWebSocket
-from .crowds import TurningAway
+from .crowds import Turned, TurningAway
 from .options import HttpOptions
 
 if TYPE_CHECKING:
     from ..service import Service
 
 
-def uvicorn_options(service: Service, options: HttpOptions | None = None) -> dict[str, Any]:
+def uvicorn_options(service: Service, options: HttpOptions | None = None, *, token: str = "") -> dict[str, Any]:
     """Settings of ``uvicorn.Config`` that hold the service's limits on every connection.
 
     Args:
         service: whose limits.
         options: HTTP's own.
+        token: what clients must bear, ASCII; empty for nothing.
     """
     options = HttpOptions() if options is None else options
     bounds = {
@@ -26,7 +28,8 @@ def uvicorn_options(service: Service, options: HttpOptions | None = None) -> dic
         "head_s": options.head_s,
         "body_s": options.body_s,
         "write_s": options.write_s,
-        "pause_s": options.refusal_pause_s,
+        "turned": Turned(options.refusal_pause_s),
+        "bearer": Bearer(token),
     }
     return {
         "http": type("BoundedHttp", (TurningAway,), bounds),

@@ -298,6 +298,14 @@ def test_a_bearer_token(kit, leaky_path, tmp_path, start):
         assert server.ask("POST", "/v2/repository/index", {}, headers=headers)[0] == expected
 
 
+@pytest.mark.parametrize("opened", [False, True])
+def test_metrics_with_a_token(leaky_path, tmp_path, start, opened):
+    (tmp_path / "token").write_text("s3cret\n", encoding="ascii")
+    server = start(leaky_path, "--no-grpc", "--token-file", tmp_path / "token", *["--open-metrics"][: int(opened)])
+    assert server.ask("GET", "/metrics")[0] == (200 if opened else 401)
+    assert server.ask("GET", "/v2")[0] == 401
+
+
 def test_tls(kit, leaky_path, tmp_path, start):
     openssl = shutil.which("openssl")
     if openssl is None:

@@ -202,7 +202,7 @@ async def listening(service, *, options=None, token=""):
         log_config=None,
         access_log=False,
         server_header=False,
-        **uvicorn_options(service, options),
+        **uvicorn_options(service, options, token=token),
     )
     server = uvicorn.Server(config)
     bound = socket.create_server(("127.0.0.1", 0))

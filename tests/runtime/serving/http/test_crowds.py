@@ -15,12 +15,12 @@ HEALTH = b"GET /v2/health/live HTTP/1.1\r\nhost: here\r\n\r\n"
 
 
 @asynccontextmanager
-async def crowded(kit, web, path, *, pause_s=0.02):
+async def crowded(kit, web, path, *, pause_s=0.02, token=""):
     """A server whose model runs one long request while another fills its queue; gives its port and the service."""
     options = web.HttpOptions(refusal_pause_s=pause_s)
     async with (
         kit.serving(path, max_queue=1) as service,
-        web.listening(service, options=options) as port,
+        web.listening(service, options=options, token=token) as port,
         asyncio.TaskGroup() as group,
     ):
         assert not service.crowded("leaky")
@@ -153,3 +153,136 @@ def test_a_refusal_is_held_back(kit, web, leaky_path):
             writer.close()
 
     kit.run(main())
+
+
+@pytest.fixture
+def parsed(monkeypatch):
+    """How many requests were judged by a parser."""
+    from rnnx.runtime.serving.http.crowds import TurningAway
+
+    counted = []
+    judge = TurningAway._crowded_model
+
+    def judged(connection):
+        counted.append(connection.url)
+        return judge(connection)
+
+    monkeypatch.setattr(TurningAway, "_crowded_model", judged)
+    return counted
+
+
+def test_a_head_that_was_refused_before_is_not_parsed_again(kit, web, leaky_path, parsed):
+    async def main():
+        async with crowded(kit, web, leaky_path) as (port, service):
+            names = set()
+            x = kit.frames(3)
+            whole = asked(web, x, more={"parameters": {"binary_data_output": True}})
+            for _ in range(2):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                for _ in range(3):
+                    writer.write(whole)
+                    status, headers, body = await answer(reader)
+                    names.add(headers["x-request-id"])
+                    assert (status, headers["retry-after"]) == (503, "1")
+                    assert "1 requests wait" in json.loads(body)["error"]
+                writer.close()
+            assert len(parsed) == 1
+            assert len(names) == 6
+            assert service.metrics.of("leaky").refusals == 6
+            # Two at once, and one in parts, are the parser's; all are refused, in their order.
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(whole + whole + HEALTH)
+            assert [(await answer(reader))[0] for _ in range(3)] == [503, 503, 200]
+            writer.write(whole[:-5])
+            await asyncio.sleep(0.05)
+            writer.write(whole[-5:])
+            assert (await answer(reader))[0] == 503
+            assert len(parsed) == 5
+            # The same connection, once there is a place.
+            del service.crowded
+            while service.crowded("leaky"):  # noqa: ASYNC110  (the engine tells nobody)
+                await asyncio.sleep(0.01)
+            writer.write(whole)
+            status, headers, body = await answer(reader)
+            found = np.frombuffer(body, np.float32, offset=int(headers[web.LENGTH.lower()]))
+            assert status == 200
+            np.testing.assert_allclose(found, kit.by_hand(x).ravel(), atol=1e-5)
+            writer.close()
+
+    kit.run(main())
+
+
+def test_a_sequence_behind_a_known_head_is_answered(kit, web, leaky_path, parsed):
+    async def main():
+        async with crowded(kit, web, leaky_path) as (port, _):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for name, expected in (("sequence_no", 503), ("sequence_no", 503), ("sequence_id", 200)):
+                more = {"parameters": {name: 7, "sequence_start": True, "sequence_end": True}}
+                writer.write(asked(web, kit.frames(3), more=more))
+                assert (await answer(reader))[0] == expected
+            assert len(parsed) == 2  # the second was not
+            writer.close()
+
+    kit.run(main())
+
+
+def test_heads_with_a_name_of_their_own_are_not_remembered(kit, web, leaky_path, parsed):
+    async def main():
+        async with crowded(kit, web, leaky_path) as (port, _):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for _ in range(2):
+                writer.write(asked(web, kit.frames(3), headers="x-request-id: mine\r\n"))
+                status, headers, _ = await answer(reader)
+                assert (status, headers["x-request-id"]) == (503, "mine")
+            assert len(parsed) == 2
+            writer.close()
+
+    kit.run(main())
+
+
+def test_who_bears_no_token_is_told_that_and_not_that_it_is_crowded(kit, web, leaky_path):
+    async def main():
+        async with crowded(kit, web, leaky_path, token="secret") as (port, service):  # noqa: S106  (a test's)
+            for header, expected in (
+                ("", 401),
+                ("authorization: Bearer secret\r\n", 503),
+                ("authorization: Bearer secret\r\n", 503),
+                ("authorization: Bearer secrex\r\n", 401),
+            ):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(asked(web, kit.frames(3), headers=header))
+                assert (await answer(reader))[0] == expected
+                writer.close()
+            assert service.metrics.of("leaky").refusals == 2
+
+    kit.run(main())
+
+
+def test_requests_that_are_read_at_once_do_not_all_find_the_same_place(kit, leaky_path):
+    async def main():
+        async with kit.serving(leaky_path, max_queue=2) as service:
+            service.expect("nobody")  # of whom asking tells
+            for _ in range(2):
+                assert not service.crowded("leaky")
+                service.expect("leaky")
+            assert service.crowded("leaky")
+            assert not service.crowded("leaky.streaming")
+            await asyncio.sleep(0)
+            assert not service.crowded("leaky")
+
+    kit.run(main())
+
+
+def test_a_busy_server_holds_refusals_back_for_less():
+    from rnnx.runtime.serving.http.crowds import Turned
+
+    turned = Turned(0.02)
+    turned.was_late(-0.001)  # by rounding
+    assert turned.pause_s == 0.02
+    turned.was_late(0.004)
+    assert turned.pause_s == pytest.approx(0.012)
+    turned.was_late(1.0)
+    assert turned.pause_s == 0.005
+    for _ in range(2000):
+        turned.was_late(0.0)
+    assert turned.pause_s == pytest.approx(0.02, rel=0.01)
