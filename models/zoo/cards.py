@@ -22,10 +22,9 @@ from ...runtime.session import load
 from .evaluating import evaluate_bundle
 from .exporting import export_system
 from .recording import Recorder
-from .registry import ZOO, card_file, entry, figures
+from .registry import ZOO, card_file, entry, figures, metric_of
 from .registry import system as find
 from .running import BundleRunner, ChunkRunner, TorchRunner
-from .system import Metric
 from .timing import latencies_ms
 from .weights import trained
 
@@ -107,7 +106,7 @@ def _parity(bundle: Bundle) -> dict[str, float]:
     """The largest difference from the source over the whole matrix, by variant."""
     found: dict[str, float] = {}
     for one in json.loads(bundle.read(PARITY))["reports"]:
-        worst = max((row["max_abs_diff"] or 0.0 for row in one["rows"]), default=0.0)
+        worst = max((row["max_abs_diff"] or 0.0 for row in one["cases"]), default=0.0)
         found[one["variant"]] = max(worst, found.get(one["variant"], 0.0))
     return found
 
@@ -122,8 +121,7 @@ def _quantization(made: Made) -> dict[str, Any]:
 
 def card(name: str, known: Entry, measured: Mapping[str, Any], system: System) -> str:
     """The card of a system as Markdown."""
-    said = measured["metric"]
-    metric = Metric(name=said["name"], unit=said["unit"], digits=said["digits"])
+    metric = metric_of(measured)
     lines = [
         f"# {name}: {known.task}",
         "",

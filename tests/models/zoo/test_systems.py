@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from safetensors import safe_open
@@ -11,8 +12,10 @@ from rnnx.errors import MissingDataError
 from rnnx.models.zoo.cards import card
 from rnnx.models.zoo.evaluating import evaluate_bundle
 from rnnx.models.zoo.exporting import export_system
+from rnnx.models.zoo.overview import overview
 from rnnx.models.zoo.registry import ZOO, card_file, entry, figures, system
 
+ROOT = Path(__file__).parents[3]
 #: Largest committed checkpoint, in bytes.
 LARGEST = 5_000_000
 
@@ -73,3 +76,7 @@ def test_int8_lost_no_more_than_its_budget(name):
     sign = 1 if known.metric.higher_is_better else -1
     # The search may have used a quicker score than the whole; both are within half of a budget of each other.
     assert sign * (values["fp32-offline"] - values["int8-offline"]) <= 1.5 * known.int8_budget + 1e-9
+
+
+def test_the_readme_holds_the_measured_table():
+    assert overview() in (ROOT / "README.md").read_text(encoding="utf-8"), "python -m rnnx.models.zoo.overview"
