@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .bundle import Bundle
     from .exporters import scan, while_loop
     from .runtime import Engine, Session, State, Stream, load
+    from .runtime.tasks import Task, load_task
     from .signature import Signature
 
 __version__ = "0.1.0"
@@ -33,9 +34,11 @@ __all__ = [
     "Signature",
     "State",
     "Stream",
+    "Task",
     "errors",
     "exporters",
     "load",
+    "load_task",
     "scan",
     "while_loop",
 ]
@@ -48,8 +51,10 @@ _HOMES = {
     "Signature": ".signature",
     "State": ".runtime",
     "Stream": ".runtime",
+    "Task": ".runtime.tasks",
     "exporters": "",
     "load": ".runtime",
+    "load_task": ".runtime.tasks",
     "scan": ".exporters",
     "while_loop": ".exporters",
 }

@@ -1,4 +1,4 @@
-"""The bundle: a folder ``NAME.rnnx/`` with a manifest, variants, golden vectors and reports; every file hashed.
+"""The bundle: a folder ``NAME.rnnx/`` with a manifest, variants, golden vectors, reports and assets; all hashed.
 
 Reading is defensive: a bundle comes from somewhere else, so its manifest is checked before anything that it names
 is opened. Writing is whole or not at all: everything goes to a temporary folder beside the target, which is then
@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import zipfile
 import zlib
@@ -54,6 +55,11 @@ if TYPE_CHECKING:
     from .tuned import Tuned
 
 _CHUNK_BYTES = 1 << 20
+
+#: Folder of the bundle that holds its assets.
+ASSETS = "assets"
+#: Plain names only: they become files on machines of every kind.
+_ASSET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}\Z")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -193,6 +199,23 @@ class Bundle:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self.path / name, folder / name)
 
+    @property
+    def assets(self) -> tuple[str, ...]:
+        """Names of the files that travel with the model, such as ``task.json``."""
+        return tuple(name.removeprefix(f"{ASSETS}/") for name in self.manifest.files if name.startswith(f"{ASSETS}/"))
+
+    def asset(self, name: str) -> bytes:
+        """The content of one asset, checked against its hash.
+
+        Raises:
+            MissingFileError: there is no such asset.
+            AlteredFileError: as :meth:`read`.
+        """
+        if name not in self.assets:
+            there = ", ".join(f"'{one}'" for one in self.assets) or "none"
+            raise MissingFileError(f"bundle '{self.path}' has no asset '{name}'; its assets are: {there}.")
+        return self.read(f"{ASSETS}/{name}")
+
     def golden(self) -> list[GoldenCase]:
         """The golden vectors.
 
@@ -307,12 +330,40 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool) -> None:
         raise BundleExistsError(f"'{target}' exists and is no bundle, so it is not replaced. Choose another name.")
 
 
+def check_assets(assets: Mapping[str, bytes]) -> None:
+    """Refuse assets that cannot be files of a bundle.
+
+    Raises:
+        BundleError: a name is no plain file name, differs from another by case only, or the content is no bytes.
+    """
+    seen: dict[str, str] = {}
+    for name, content in assets.items():
+        if not _ASSET.match(name):
+            raise BundleError(
+                f"an asset is named {name!r}; a name has up to 100 letters, digits, '_', '.' and '-', and begins with "
+                "none of the last two."
+            )
+        if not isinstance(content, bytes | bytearray | memoryview):
+            raise BundleError(f"asset '{name}' is a {type(content).__name__}; it must be bytes. Encode it.")
+        other = seen.setdefault(name.lower(), name)
+        if other != name:
+            raise BundleError(f"the assets '{other}' and '{name}' are one file where case does not count. Rename one.")
+
+
+def write_assets(folder: Path, assets: Mapping[str, bytes]) -> None:
+    """Write assets, checked by :func:`check_assets`, into a bundle's folder that is being made."""
+    if assets:
+        (folder / ASSETS).mkdir()
+    for name, content in assets.items():
+        (folder / ASSETS / name).write_bytes(content)
+
+
 def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     """Hash every file in ``folder`` and write the manifest that lists them; that manifest is returned."""
     files = {
         str(PurePosixPath(path.relative_to(folder))): hash_file(path)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != MANIFEST
+        if path.is_file() and path != folder / MANIFEST
     }
     whole = replace(manifest, files=files)
     (folder / MANIFEST).write_bytes(manifest_bytes(whole.to_json()))

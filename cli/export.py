@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -54,6 +55,21 @@ def _sizes(_context: click.Context, _option: click.Parameter, texts: tuple[str, 
     return found
 
 
+def _assets(_context: click.Context, _option: click.Parameter, texts: tuple[str, ...]) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for text in texts:
+        name, _, file = text.partition("=")
+        if not (name and file):
+            raise click.BadParameter(f"'{text}' must be NAME=FILE, such as 'task.json=build/task.json'.")
+        if name in found:
+            raise click.BadParameter(f"the asset '{name}' is given twice. Give it once.")
+        try:
+            found[name] = Path(file).read_bytes()
+        except OSError as error:
+            raise click.BadParameter(f"'{file}' cannot be read: {error.strerror}.") from error
+    return found
+
+
 @click.command("export")
 @click.argument("source", metavar="SOURCE")
 @click.option("--init", multiple=True, metavar="KEY=VALUE", help="An argument for the source's callable. Repeatable.")
@@ -100,6 +116,14 @@ def _sizes(_context: click.Context, _option: click.Parameter, texts: tuple[str, 
     show_default=True,
     help="A second variant that runs chunk by chunk: where the model allows it, always, or never.",
 )
+@click.option(
+    "--asset",
+    "assets",
+    multiple=True,
+    callback=_assets,
+    metavar="NAME=FILE",
+    help="A file that travels in the bundle, such as task.json=FILE, which says what it is for. Repeatable.",
+)
 @click.option("--force", is_flag=True, help="Replace a bundle that stands there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(  # noqa: PLR0917  (click passes them by name)
@@ -116,6 +140,7 @@ def command(  # noqa: PLR0917  (click passes them by name)
     name: str | None,
     opset: int,
     streaming: str,
+    assets: dict[str, bytes],
     *,
     trust_pickle: bool,
     no_simplify: bool,
@@ -149,6 +174,7 @@ def command(  # noqa: PLR0917  (click passes them by name)
             streaming=streaming,
             overwrite=force,
             origin=loaded.origin,
+            assets=assets,
             progress=progress,
         )
     click.echo(json.dumps(_json(exported), indent=1) if as_json else _text(exported))

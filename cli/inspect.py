@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..errors import TaskError
 from ..manifest import variant_key
 from .table import table
 
@@ -39,6 +40,7 @@ def _text(bundle: Bundle) -> str:
     manifest = bundle.manifest
     parts = [
         f"{manifest.name} ({bundle.path}), SHA-256 {bundle.sha256[:16]}",
+        *_task(bundle),
         _face(manifest),
         _variants(manifest),
         *([_tuned(manifest)] if manifest.tuned else []),
@@ -54,6 +56,19 @@ def _text(bundle: Bundle) -> str:
     if manifest.notes:
         parts.append("\n".join(manifest.notes))
     return "\n\n".join(parts)
+
+
+def _task(bundle: Bundle) -> list[str]:
+    from ..runtime.tasks.description import FILE
+    from ..runtime.tasks.task import bundle_description
+    from .task_run import describe
+
+    if FILE not in bundle.assets:
+        return []
+    try:
+        return [describe(bundle_description(bundle))]
+    except TaskError as error:  # one of a newer rnnx, say: the rest is still worth being seen
+        return [f"task: {error}"]
 
 
 def _face(manifest: Manifest) -> str:

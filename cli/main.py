@@ -17,7 +17,7 @@ COMMANDS = {
     "inspect": (".inspect", "Show what a bundle holds."),
     "quantize": (".quantize", "Add int8 or fp16 variants to a bundle, within an accuracy budget."),
     "verify": (".verify", "Prove again that a bundle gives its source's answers."),
-    "run": (".run", "Run a bundle on arrays from files."),
+    "run": (".run", "Run a bundle on a text, sound, picture or table, or on arrays."),
     "stream": (".stream", "Make any ONNX file run chunk by chunk, its states in and out."),
     "triton": (".triton", "Write a bundle as a model repository for NVIDIA Triton, or check one."),
     "kserve": (".kserve", "Write a KServe manifest that serves a bundle."),

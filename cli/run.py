@@ -1,14 +1,15 @@
-"""``rnnx run``: arrays from files through a bundle, answers into files."""
+"""``rnnx run``: a bundle's task for people, or arrays from files into files."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .params import ENGINE_CACHE, PROVIDER_HELP, RANGE, STRICT
 from .table import table
+from .task_run import asked, run_task, task_options
 
 if TYPE_CHECKING:
     from ..runtime.placement import Placement
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
 
 @click.command("run")
 @click.argument("bundle", type=click.Path())
+@task_options
 @click.option(
     "--input",
     "inputs",
     multiple=True,
-    required=True,
     metavar="NAME=FILE.npy|FILE.npz|NAME=NUMBER",
     help="An array for one input, a file of arrays by name, or a scalar. Repeat it for each input.",
 )
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 @ENGINE_CACHE
 @STRICT
 @click.option("--placement", is_flag=True, help="Tell where each node ran, from the profile of one more run.")
-@click.option("--output-dir", required=True, type=click.Path(), help="Folder for the file NAME.npy of each output.")
+@click.option("--output-dir", type=click.Path(), help="Folder for the file NAME.npy of each output, with --input.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(  # noqa: PLR0917  (click passes them by name)
     bundle: str,
@@ -51,29 +52,38 @@ def command(  # noqa: PLR0917  (click passes them by name)
     tuned: str | None,
     ranges: tuple[str, ...],
     engine_cache: str | None,
-    output_dir: str,
+    output_dir: str | None,
     *,
     strict: bool,
     placement: bool,
     as_json: bool,
+    **task: Any,  # noqa: ANN401  (whatever the options of a task hold)
 ) -> None:
-    """Run BUNDLE on arrays from files, and write each output to NAME.npy in a folder."""
+    """Run BUNDLE on a text, sound, picture or table, as its task says; or on arrays, each output to NAME.npy."""
     from ..runtime.session import load
     from ..runtime.sizes import parse_ranges
     from .arrays import fitted, read_inputs, read_lengths, write_arrays
 
+    wanted = asked(task)
+    load_options: dict[str, Any] = {
+        "provider": provider,
+        "precision": precision,
+        "threads": threads,
+        "tuned": False if tuned is None else tuned or True,
+        "ranges": parse_ranges(ranges) if ranges else None,
+        "engine_cache": engine_cache,
+        "strict": strict,
+    }
+    if wanted is not None:
+        if inputs or lengths or placement or output_dir:
+            raise click.UsageError("--input, --lengths, --placement and --output-dir go without --" + wanted.kind + ".")
+        run_task(bundle, wanted, load_options, as_json=as_json)
+        return
+    if not inputs or output_dir is None:
+        missing = "'--output-dir'" if inputs else "'--input', or '--text' and the like"
+        raise click.UsageError(f"Missing option {missing}.")
     arrays, sizes = read_inputs(inputs), read_lengths(lengths)
-    wish = False if tuned is None else tuned or True
-    with load(
-        bundle,
-        provider=provider,
-        precision=precision,
-        threads=threads,
-        tuned=wish,
-        ranges=parse_ranges(ranges) if ranges else None,
-        engine_cache=engine_cache,
-        strict=strict,
-    ) as session:
+    with load(bundle, **load_options) as session:
         feed = fitted(arrays, session.signature)
         outputs = session.run(feed, sizes)
         placed = session.placement(feed, sizes) if placement else None

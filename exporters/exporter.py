@@ -10,11 +10,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import onnx_ir as ir
 
-from ..bundle import Bundle, check_target, golden_bytes, npz_bytes, staging, write_manifest
+from ..bundle import (
+    Bundle,
+    check_assets,
+    check_target,
+    golden_bytes,
+    npz_bytes,
+    staging,
+    write_assets,
+    write_manifest,
+)
 from ..errors import ParityError, SessionError, SignatureError, StreamingError
 from ..manifest import DESCENDING, GOLDEN, PARITY, STATES, Manifest, Variant
 from ..runtime.machine import versions
 from ..runtime.session import load
+from ..runtime.tasks.fitting import check_description, read_description
 from ..signature import BATCH, AxisRange, LengthsSpec, Signature, StateSpec, TensorSpec, parse_lengths, parse_tensor
 from .bisect import first_difference
 from .capture import check_forward
@@ -87,6 +97,7 @@ def export(
     streaming: str = "auto",
     overwrite: bool = False,
     origin: Mapping[str, Any] | None = None,
+    assets: Mapping[str, bytes] | None = None,
     external_data_bytes: int = EXTERNAL_DATA_BYTES,
     progress: Callable[[str], None] | None = None,
 ) -> Exported:
@@ -110,6 +121,8 @@ def export(
             the bundle's notes say why not.
         overwrite: replace a bundle that stands at ``out``.
         origin: what to say in the manifest of where the model came from.
+        assets: files that travel in the bundle, by name. ``task.json`` says what the bundle is for
+            (:mod:`rnnx.runtime.tasks`); it must fit the model.
         external_data_bytes: weights beyond this many bytes go to a file of their own.
         progress: called with the name of each stage.
 
@@ -119,9 +132,12 @@ def export(
         LoweringError: it has no ONNX form.
         StreamingError: ``streaming`` is ``on`` and the model needs the whole of time.
         ParityError: the graph does not give the model's answers; nothing was written.
-        BundleError: the bundle cannot be written there.
+        BundleError: the bundle cannot be written there, or an asset's name is none.
+        TaskError: ``task.json`` is wrong, or does not fit the model.
     """
     check_target(out, overwrite=overwrite)
+    check_assets(assets or {})
+    task = read_description(assets or {})
     check_opset(opset)
     if streaming not in STREAMING:
         raise SignatureError(f"streaming is {streaming!r}; it must be one of {', '.join(STREAMING)}.")
@@ -149,6 +165,9 @@ def export(
             notes=job.notes,
         )
         with staging(out, overwrite=overwrite) as folder:
+            if task is not None:
+                check_description(task, job.signature)
+            write_assets(folder, assets or {})
             made = _prove_and_write(job, folder, manifest, _Options(external_data_bytes, streaming), progress)
     finally:
         for module in was_training:

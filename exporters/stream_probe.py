@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
     from ..signature import Signature
 
-#: Numbers of frames to try: of many divisors, and of few. A graph that wants multiples of something takes some of them.
-_FRAMES = (60, 61, 62, 63, 64, 70, 84, 96, 120, 121)
+#: Numbers of frames to try: of many divisors, and of few. A graph that wants multiples of something takes some of them,
+#: and one that takes steps of hundreds, as a front end over samples does, shows by the largest that it moves at all.
+_FRAMES = (60, 61, 62, 63, 64, 70, 84, 96, 120, 121, 1920, 1921, 2880)
 _ROWS = (2, 3)
 #: How many of them must have run.
 _ENOUGH = 2

@@ -44,7 +44,9 @@ class NamingPass(ir.passes.InPlacePass):
 
 def name_values(model: ir.Model) -> None:
     """Call every intermediate value after the node that makes it."""
-    taken = {value.name for value in (*model.graph.inputs, *model.graph.outputs)} | set(model.graph.initializers)
+    taken = {value.name for value in (*model.graph.inputs, *model.graph.outputs)}
+    # Those of bodies too: a constant that was folded there has the name of a node, and a value outside would hide it.
+    taken |= {name for graph in model.graphs() for name in graph.initializers}
     values = [
         (node, index, value)
         for node in ir.traversal.RecursiveGraphIterator(model.graph)

@@ -17,6 +17,9 @@ SKIPPED = ("fuse_matmul_add_bias_into_gemm_batched",)
 #: Protocol buffers end here; larger models keep their weights outside, and onnxsim does not see those.
 LIMIT_BYTES = 2**31 - 1
 
+#: Begins the name that an output nobody reads has while onnxsim looks.
+_UNREAD = "rnnx.unread:"
+
 
 class SimplifyPass(ir.passes.FunctionalPass):
     """Fold constants and remove what does nothing."""
@@ -28,6 +31,7 @@ class SimplifyPass(ir.passes.FunctionalPass):
             LoweringError: onnxsim fails, or the ONNX checker rejects what it made.
         """
         before = ir.to_proto(model)
+        _name_unread(before.graph)
         try:
             with silent():
                 after, _ = onnxsim.simplify(before, skipped_optimizers=list(SKIPPED))
@@ -41,7 +45,25 @@ class SimplifyPass(ir.passes.FunctionalPass):
         modules = {node.name: module_of(node) for node in ir.traversal.RecursiveGraphIterator(model.graph)}
         for node in ir.traversal.RecursiveGraphIterator(simplified.graph):
             node.metadata_props[MODULE] = modules.get(node.name, "")
+            for value in node.outputs:
+                if value.name is not None and value.name.startswith(_UNREAD) and not value.uses():
+                    value.name = ""
         return ir.passes.PassResult(simplified, modified=before.SerializeToString() != after.SerializeToString())
+
+
+def _name_unread(graph: onnx.GraphProto, prefix: str = _UNREAD) -> None:
+    """Give a name to every output that has none, which says that nobody reads it.
+
+    onnxsim takes the empty name for a value like any other: an input that is left out further on, such as a decoder's
+    ``sequence_lens``, would become the encoder's output that nobody reads, and its shape inference then fails.
+    """
+    for number, node in enumerate(graph.node):
+        for place, name in enumerate(node.output):
+            if not name:
+                node.output[place] = f"{prefix}{number}.{place}"
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _name_unread(attribute.g, f"{prefix}{number}.{attribute.name}.")
 
 
 def weight_bytes(model: ir.Model) -> int:

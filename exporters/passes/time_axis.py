@@ -88,6 +88,14 @@ def _single_axis(default: int, what: str) -> Callable[[ir.Node, str], str]:
     return rule
 
 
+def _running_sum(node: ir.Node, time: str) -> str:
+    source = node.inputs[0]
+    axis = ir.convenience.get_const_tensor(node.inputs[1]) if node.inputs[1] is not None else None
+    if axis is not None and not _normal([int(axis.numpy().item())], source) & set(time_axes(source, time)):
+        return ""
+    return "adds up steps"
+
+
 def _layer_norm(node: ir.Node, time: str) -> str:
     source = node.inputs[0]
     (first,) = _normal([node.attributes.get_int("axis", -1)], source)
@@ -132,7 +140,7 @@ _RULES: dict[str, Callable[[ir.Node, str], str]] = {
     "ArgMin": _single_axis(0, "compares all steps"),
     "TopK": _single_axis(-1, "compares all steps"),
     "Concat": _single_axis(0, "joins sequences along time"),
-    "CumSum": lambda _node, _time: "adds up steps",
+    "CumSum": _running_sum,
     **dict.fromkeys(
         ("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin",
          "ReduceProd", "ReduceSum", "ReduceSumSquare"),

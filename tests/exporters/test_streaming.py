@@ -266,9 +266,28 @@ def test_ten_thousand_steps_do_not_drift(tagger):
     np.testing.assert_allclose(answers[-1]["last"], last.numpy(), rtol=0, atol=1e-5)
 
 
+class Summing(nn.Module):
+    """Adds up over the features, or over time."""
+
+    def __init__(self, axis):
+        super().__init__()
+        self.lstm = nn.LSTM(FEATURES, HIDDEN, batch_first=True)
+        self.axis = axis
+
+    def forward(self, x):
+        return self.lstm(x)[0].cumsum(self.axis)
+
+
+@pytest.mark.parametrize("axis", [2, -1])
+def test_a_sum_over_the_features_of_each_step_streams(axis, tmp_path):
+    exported = export(seeded(lambda: Summing(axis)), inputs=X, out=tmp_path / "s.rnnx", streaming="on")
+    assert exported.streaming.passed
+
+
 REFUSED = [
     (lambda: Tagger(bidirectional=True), X, r"'lstm\.l0' \(LSTM of module 'lstm'\) runs backwards over time"),
     (Mean, X, r"'ReduceMean' \(ReduceMean\) reduces over time, so it needs the whole of time"),
+    (lambda: Summing(1), X, r"'CumSum' \(CumSum\) adds up steps, so it needs the whole of time"),
     (SelfAttention, X, r"of module 'attention'\) .*, so it needs the whole of time"),
     (Positional, X, r"chunks do not give the whole run's answer: output 'output' at .*chunks="),
     (FromData, [*X, f"hint: float32[batch, {HIDDEN}]"], "the initial h of gru.l0 is computed from the input 'hint'"),
