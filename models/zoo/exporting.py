@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ...atomic import replacing_folder
 from ...bundle import Bundle, check_target, npz_bytes
-from ...errors import BudgetError
+from ...errors import BudgetError, MissingDataError
 from ...exporters import Budget, export, quantize
 from ...exporters.quantization.budgets import METRIC
 from ...exporters.quantization.budgets import Metric as QuantizationMetric
@@ -102,7 +102,10 @@ def export_system(
 def _quantize(system: System, made: Path, folder: Path, progress: Callable[[str], None] | None) -> list[str]:
     """Add int8 within the system's budget; the notes say so where nothing stays within it."""
     assert system.int8_budget is not None
-    examples = system.held_out()
+    try:
+        examples = system.held_out()
+    except MissingDataError as error:
+        return [f"No int8 variant, because what it loses cannot be measured: {error}"]
     score = system.int8_metric or system.evaluate
     feeds: list[Arrays] = []
 

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from rnnx.errors import MissingDataError
 from rnnx.models.zoo import registry
 from rnnx.models.zoo.exporting import export_system
 from rnnx.models.zoo.registry import Entry
@@ -78,6 +79,10 @@ def evaluate_streams(runner, examples):
     return Score(value=float(parts[-1].argmax(axis=1).mean()), count=24)
 
 
+def not_there():
+    raise MissingDataError("the tones are not here: pip download tones")
+
+
 def evaluate_to_nothing(_runner, _examples):
     return Score(value=float("nan"), count=1)
 
@@ -104,14 +109,14 @@ def _registered(monkeypatch, tmp_path):
         def home(self) -> Path:
             return tmp_path
 
-    def tones(score):
+    def tones(score, examples=held_out):
         return Local(
             name="tones",
             build=build,
             train=train,
             face=FACE,
             assets=dict,
-            held_out=held_out,
+            held_out=examples,
             evaluate=score,
             metric=metric,
             int8_budget=0.1,
@@ -120,6 +125,7 @@ def _registered(monkeypatch, tmp_path):
     home.TONES = tones(evaluate)
     home.STREAMS = tones(evaluate_streams)
     home.BROKEN = tones(evaluate_to_nothing)
+    home.UNMEASURED = tones(evaluate, not_there)
     monkeypatch.setitem(sys.modules, home.__name__, home)
     known = Entry(
         room="tones",

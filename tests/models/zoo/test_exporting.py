@@ -64,6 +64,15 @@ def test_what_cannot_stream_is_skipped_with_its_reason(bundle, monkeypatch, zoo)
         BundleRunner(session, system.face).stream()
 
 
+def test_what_cannot_be_measured_has_no_int8_variant_and_says_why(zoo, tmp_path, monkeypatch):
+    monkeypatch.setattr(zoo, "TONES", zoo.UNMEASURED)
+    made = export_system("tones", tmp_path / "out.rnnx")
+    assert {one.precision for one in made.bundle.manifest.variants} == {"fp32"}
+    (note,) = made.notes
+    assert note.startswith("No int8 variant")
+    assert "pip download tones" in note
+
+
 def test_a_recorder_keeps_the_first_rows_and_changes_nothing(zoo):
     system = registry.system("tones")
     runner = TorchRunner(trained(system), system.face)

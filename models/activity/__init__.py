@@ -1,0 +1,1 @@
+"""What the wearer of a smart watch is doing: shoulder exercises, told while they go on."""

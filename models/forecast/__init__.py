@@ -1,0 +1,1 @@
+"""Electricity demand of the next day, with its quantiles: a GRU encoder-decoder with covariates."""
