@@ -56,7 +56,7 @@ _TIGHT_NOTE = (
 
 _TOOLS = ("rnnx", "torch", "onnx", "onnx-ir", "onnxscript", "onnxsim", "onnxruntime", "onnxruntime-gpu", "numpy")
 
-
+_NO_CASE = "no case of whole rows is there to compare; states that 'forward' takes need defaults, such as None"
 #: What may be asked of streaming.
 STREAMING = ("auto", "on", "off")
 
@@ -325,7 +325,7 @@ def _prove_streaming(job: Job, folder: Path, manifest: Manifest, answers: Answer
     except SessionError as error:
         raise StreamingError(f"the streaming graph does not load: {error}") from error
     if not report.passed:
-        what = report.misses[0].told if report.misses else "no case of whole rows is there to compare"
+        what = report.misses[0].told if report.misses else _NO_CASE
         raise StreamingError(f"chunks do not give the whole run's answer: {what}.")
     if made.variant.chunks is not None:
         both = replace(both, notes=(*both.notes, f"Streaming: {made.variant.chunks}."))

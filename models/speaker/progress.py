@@ -15,22 +15,16 @@ _LINES = 10
 
 
 @contextmanager
-def progress(count: int, *, label: str) -> Iterator[Callable[[float], None]]:
-    """A function to be called with the loss after each of `count` steps."""
+def progress(count: int, *, label: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A function to be called after each of `count` steps with the step, the steps in all and a line of figures."""
     if sys.stderr.isatty():
-        with click.progressbar(length=count, label=label, file=sys.stderr, item_show_func=_loss) as bar:
-            yield lambda loss: bar.update(1, loss)
+        with click.progressbar(length=count, label=label, file=sys.stderr, item_show_func=lambda line: line) as bar:
+            yield lambda step, _steps, line: bar.update(step - bar.pos, line)
         return
-    every, done = max(1, count // _LINES), 0
+    every = max(1, count // _LINES)
 
-    def line(loss: float) -> None:
-        nonlocal done
-        done += 1
-        if done % every == 0 or done == count:
-            click.echo(f"{label}: step {done} of {count}, {_loss(loss)}", err=True)
+    def report(step: int, steps: int, line: str) -> None:
+        if step % every == 0 or step == steps:
+            click.echo(f"{label}: step {step} of {steps}, {line}", err=True)
 
-    yield line
-
-
-def _loss(loss: float | None) -> str:
-    return "" if loss is None else f"loss {loss:.3f}"
+    yield report

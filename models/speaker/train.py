@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from safetensors.torch import save
 from torch import nn
-from torch.optim.lr_scheduler import OneCycleLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ...atomic import write_atomically
+from .. import training
+from ..training import fit, seeded
+from ..training.batches import shuffled
 from .augment import Augmentation, augment, measure
 from .data import load, pad
 from .evaluate import score
@@ -25,7 +26,7 @@ from .model import build, predictor
 from .progress import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import numpy.typing as npt
 
@@ -60,51 +61,69 @@ class Recipe:
     clip_norm: float = 1.0
     augmentation: Augmentation = field(default_factory=Augmentation)
 
+    @property
+    def fitting(self) -> training.Recipe:
+        """What the loop is told: one cycle of the learning rate, on one thread of the processor."""
+        return training.Recipe(
+            steps=self.steps,
+            seed=self.seed,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            clip_norm=self.clip_norm,
+            average_decay=self.average_decay,
+            device="cpu",  # where the checkpoint was made: another device gives other bits
+        )
 
-def train(split: Split, recipe: Recipe, report: Callable[[float], None] = lambda _: None) -> SpeakerNet:
-    """Train a model; the same arguments give the same bits on one machine with one number of threads.
+
+def train(
+    split: Split,
+    recipe: Recipe,
+    report: Callable[[int, int, str], None] | None = None,
+    *,
+    folder: Path | None = None,
+) -> SpeakerNet:
+    """Train a model; the same arguments give the same bits on one machine.
 
     Args:
         split: what to learn from.
         recipe: how.
-        report: called with the loss after every step.
+        report: called after every step; see :func:`rnnx.models.training.fit`.
+        folder: where it keeps what it needs to go on after it was cut off.
 
     Returns:
         The averaged model, ready to answer (`eval`).
     """
-    generator = np.random.default_rng(recipe.seed)
     variation = measure(split, points=recipe.augmentation.points)
-    # The caller's own random numbers are as before when this is done.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        model = build().train()
-        model.mean.copy_(torch.from_numpy(np.concatenate(split.utterances).mean(axis=0)))
-        model.std.copy_(torch.from_numpy(variation.std))
-        moving = get_ema_multi_avg_fn(recipe.average_decay)  # type: ignore[no-untyped-call]
-        average = AveragedModel(model, multi_avg_fn=moving)
-        optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-        schedule = OneCycleLR(optimizer, recipe.learning_rate, total_steps=recipe.steps, pct_start=0.1)
-        objective = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+    with seeded(recipe.seed):
+        model = build()
+    model.mean.copy_(torch.from_numpy(np.concatenate(split.utterances).mean(axis=0)))
+    model.std.copy_(torch.from_numpy(variation.std))
+    objective = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+
+    def batches(_generator: np.random.Generator) -> Iterator[tuple[torch.Tensor, ...]]:
+        # All steps are one epoch of one generator, and dropout draws on where the weights ended: so the committed
+        # checkpoint was made, and it can be made again bit by bit.
+        generator = np.random.default_rng(recipe.seed)
+        build()
         for rows in _batches(len(split.utterances), recipe, generator):
             batch = [augment(split.utterances[row], variation, recipe.augmentation, generator) for row in rows]
             features, lengths = (torch.from_numpy(array) for array in pad(batch))
-            loss = objective(model(features, lengths), torch.from_numpy(split.labels[rows]))
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-            optimizer.step()
-            schedule.step()
-            average.update_parameters(model)
-            report(loss.item())
-    model.load_state_dict(average.module.state_dict())
-    return model.eval()
+            yield features, lengths, torch.from_numpy(split.labels[rows])
+
+    def loss(module: nn.Module, batch: tuple[torch.Tensor, ...], _state: None) -> tuple[torch.Tensor, None]:
+        features, lengths, labels = batch
+        return objective(module(features, lengths), labels), None
+
+    fit(model, batches, loss, recipe.fitting, folder=folder, report=report)
+    return model
 
 
 def _batches(count: int, recipe: Recipe, generator: np.random.Generator) -> list[npt.NDArray[np.int64]]:
     """The utterances of every step: each utterance once, in another order, before any comes again."""
     per_epoch = math.ceil(count / recipe.batch_size)
     epochs = math.ceil(recipe.steps / per_epoch)
-    batches = [b for _ in range(epochs) for b in np.array_split(generator.permutation(count), per_epoch)]
+    batches = [rows for _ in range(epochs) for rows in shuffled(count, recipe.batch_size, generator)]
     return batches[: recipe.steps]
 
 

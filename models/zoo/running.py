@@ -40,16 +40,19 @@ class TorchRunner:
         """Answer a batch; see :class:`rnnx.models.zoo.system.Runner`."""
         specs = self._signature.inputs
         batch = next(len(inputs[one.name]) for one in specs if one.axes and one.name in inputs)
+        # A recipe may validate a module that is on a GPU at that time.
+        device = next((one.device for one in self._module.parameters()), torch.device("cpu"))
         feed = {}
         for spec in specs:
             if spec.name in inputs:
-                feed[spec.name] = torch.from_numpy(np.asarray(inputs[spec.name], dtype=spec.dtype))
+                value = torch.from_numpy(np.asarray(inputs[spec.name], dtype=spec.dtype))
             else:
                 shape = [batch if isinstance(axis, str) else axis for axis in spec.axes]
-                feed[spec.name] = torch.zeros(shape, dtype=getattr(torch, spec.dtype))
+                value = torch.zeros(shape, dtype=getattr(torch, spec.dtype))
+            feed[spec.argument or spec.name] = value.to(device)
         answer = self._module(**feed)
         values = [answer] if isinstance(answer, torch.Tensor) else list(answer)
-        return {name: value.numpy() for name, value in zip(self._face.outputs, values, strict=True)}
+        return {name: value.cpu().numpy() for name, value in zip(self._face.outputs, values, strict=True)}
 
     def stream(self) -> _Carrying:
         """Begin a batch of streams, where the module takes its states in and gives them out."""

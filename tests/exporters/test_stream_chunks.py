@@ -440,3 +440,34 @@ def test_sequences_of_different_rates_are_not_joined():
     pool.outputs[0].shape = ir.Shape(["batch", 3, "time//2"])
     with pytest.raises(rnnx.errors.StreamingError, match=r"one has a step for 1 frames and another for 2"):
         StreamPass(time="time", batch="batch")(model)
+
+
+class Steps(nn.Module):
+    """Two strides that make hundreds of frames one answer, as a front end over samples does, and lengths beside."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv1d(1, HIDDEN, 130, stride=100)
+        self.second = nn.Conv1d(HIDDEN, HIDDEN, 2, stride=2)
+        self.gru = nn.GRU(HIDDEN, HIDDEN, batch_first=True)
+
+    def forward(self, samples, lengths):
+        x = self.first(nn.functional.pad(samples.unsqueeze(1), (129, 0)))
+        x = self.second(nn.functional.pad(x, (1, 0))).transpose(1, 2)
+        mask = torch.arange(x.shape[1]) < (lengths.unsqueeze(1) + 199) // 200
+        return self.gru(x)[0] * mask.unsqueeze(-1)
+
+
+@pytest.mark.slow
+def test_steps_of_hundreds_of_frames_are_seen_where_there_are_lengths(tmp_path):
+    torch.manual_seed(0)
+    model = Steps().eval()
+    face = {"inputs": ["samples: float32[batch, time]"], "lengths": "lengths", "ranges": {"time": (401, None)}}
+    export(model, **face, example={"time": 1003}, out=tmp_path / "steps.rnnx", streaming="on")
+    x = np.random.default_rng(0).standard_normal((2, 1500)).astype(np.float32)
+    with torch.inference_mode():
+        expected = model(torch.from_numpy(x), torch.tensor([1500, 1500])).numpy()
+    with rnnx.load(tmp_path / "steps.rnnx", provider="cpu", mode="streaming") as session, session.stream(2) as stream:
+        found = [stream.push({"samples": x[:, a:b]}) for a, b in ((0, 90), (90, 555), (555, 1500))]
+        found.append(stream.finish())
+    np.testing.assert_allclose(np.concatenate([one["output"] for one in found], 1), expected, atol=1e-5)
