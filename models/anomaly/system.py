@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ...runtime.tasks.description import Description, ScoresWrite, SeriesRead, Table
 from ..zoo.system import Face, Metric, System
 from . import recipe
+from .exhibit import exhibit
 from .scoring import held_out, score
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def _kdd() -> Mapping[str, bytes]:
 
 
 ANOMALY_ECG = System(
-    name="anomaly_ecg",
+    name="anomaly-ecg",
     build=recipe.ECG.build,
     train=train_ecg,
     face=FACE,
@@ -59,10 +60,12 @@ ANOMALY_ECG = System(
     held_out=partial(held_out, "ecg"),
     evaluate=score,
     metric=METRIC,
-    int8_budget=0.003,
+    exhibit=partial(
+        exhibit, "ecg", "An artificial electrocardiogram, judged step by step; it alarms where the score is above 1."
+    ),
 )
 ANOMALY_KDD = System(
-    name="anomaly_kdd",
+    name="anomaly-kdd",
     build=recipe.KDD.build,
     train=train_kdd,
     face=FACE,
@@ -70,5 +73,7 @@ ANOMALY_KDD = System(
     held_out=partial(held_out, "bleeding"),
     evaluate=score,
     metric=METRIC,
-    int8_budget=0.003,
+    exhibit=partial(
+        exhibit, "bleeding", "An arterial blood pressure, judged step by step; it alarms where the score is above 1."
+    ),
 )

@@ -4,9 +4,11 @@ An :class:`EncoderDecoder` joins an :class:`Encoder` and a decoder: :class:`ChoD
 source), :class:`BahdanauDecoder` (additive attention) or :class:`LuongDecoder` (multiplicative attention). Sources are
 masked by their lengths. :class:`Greedy`, :class:`Beam` and :class:`Sampling` are models that decode, and export as one
 graph with the search in it; :class:`EncoderPart` and :class:`StepPart` are the two graphs for a host that searches by
-itself (:mod:`rnnx.runtime.search`).
+itself (:mod:`rnnx.runtime.search`). :func:`align` tells what attention looked at; :mod:`.teaching` and
+:mod:`.answering` are for training and scoring.
 """
 
+from .alignment import align
 from .attention import AdditiveAttention, MultiplicativeAttention
 from .bahdanau import BahdanauDecoder
 from .cho import ChoDecoder
@@ -32,5 +34,6 @@ __all__ = [
     "Parts",
     "Sampling",
     "StepPart",
+    "align",
     "export_parts",
 ]

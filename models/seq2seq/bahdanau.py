@@ -30,6 +30,7 @@ class BahdanauDecoder(nn.Module):
         value_size: int,
         summary_size: int,
         attention_size: int | None = None,
+        dropout: float = 0.0,
     ) -> None:
         """Make the decoder.
 
@@ -40,8 +41,11 @@ class BahdanauDecoder(nn.Module):
             value_size: of the encoder's outputs.
             summary_size: of the encoder's summary.
             attention_size: of the attention's own layer; ``hidden_size`` by default.
+            dropout: probability with which a value of the tokens' vectors, of the encoder's outputs and of the maxout
+                layer is dropped while training.
         """
         super().__init__()
+        self.dropout = nn.Dropout(dropout)
         self.embedding = nn.Embedding(vocabulary, embedding_size)
         self.start = nn.Linear(summary_size, hidden_size)
         self.attention = AdditiveAttention(hidden_size, value_size, attention_size or hidden_size)
@@ -51,9 +55,10 @@ class BahdanauDecoder(nn.Module):
 
     def begin(self, encoded: Encoded) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """State ``h`` ``(batch, hidden_size)``; memory ``values`` and ``keys`` over the source, and its ``lengths``."""
+        values = self.dropout(encoded.outputs)
         return {"h": torch.tanh(self.start(encoded.summary))}, {
-            "values": encoded.outputs,
-            "keys": self.attention.keys(encoded.outputs),
+            "values": values,
+            "keys": self.attention.keys(values),
             "lengths": encoded.lengths,
         }
 
@@ -61,8 +66,8 @@ class BahdanauDecoder(nn.Module):
         self, tokens: Tensor, state: dict[str, Tensor], memory: dict[str, Tensor]
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """From tokens int64 ``(batch,)`` to logits ``(batch, vocabulary)`` and the next state."""
-        x, before = self.embedding(tokens), state["h"]
+        x, before = self.dropout(self.embedding(tokens)), state["h"]
         context, _ = self.attention(before, memory["keys"], memory["values"], memory["lengths"])
         h = self.cell(torch.cat([x, context], -1), before)
-        logits = self.head(maxout(self.output(torch.cat([before, x, context], -1))))
+        logits = self.head(self.dropout(maxout(self.output(torch.cat([before, x, context], -1)))))
         return logits, {"h": h}

@@ -36,11 +36,22 @@ class Encoder(nn.Module):
         bidirectional: bool = False,
         dropout: float = 0.0,
     ) -> None:
-        """Make an encoder with torch's own initial weights."""
+        """Make an encoder with torch's own initial weights.
+
+        Args:
+            vocabulary: number of source tokens.
+            embedding_size: of a source token.
+            hidden_size: of each direction's state.
+            num_layers: of the GRU.
+            bidirectional: whether it reads the source from both ends.
+            dropout: probability with which a value of the tokens' vectors, and of what one layer gives the next, is
+                dropped while training.
+        """
         super().__init__()
         self.hidden_size = hidden_size
         self.output_size = hidden_size * (2 if bidirectional else 1)
         self.embedding = nn.Embedding(vocabulary, embedding_size)
+        self.dropout = nn.Dropout(dropout)
         self.gru = nn.GRU(
             embedding_size,
             hidden_size,
@@ -57,7 +68,8 @@ class Encoder(nn.Module):
             source: int64 ``(batch, source)`` tokens; what stands past a row's length is not looked at.
             lengths: int64 ``(batch,)``, from 1.
         """
-        packed = pack_padded_sequence(self.embedding(source), lengths.cpu(), batch_first=True, enforce_sorted=False)
+        vectors = self.dropout(self.embedding(source))
+        packed = pack_padded_sequence(vectors, lengths.cpu(), batch_first=True, enforce_sorted=False)
         outputs, final = self.gru(packed)
         padded, _ = pad_packed_sequence(outputs, batch_first=True, total_length=source.shape[1])
         return Encoded(outputs=padded, summary=final[-1], lengths=lengths)

@@ -81,7 +81,7 @@ ZOO: dict[str, Entry] = {
         licence="BSD-2-Clause",
         limits="Single English words in the letters a to z; a word that is said in two ways gets one.",
     ),
-    "g2p_cho": Entry(
+    "g2p-cho": Entry(
         room="g2p",
         constant="G2P_CHO",
         task="grapheme to phoneme, one vector for the word",
@@ -136,7 +136,7 @@ ZOO: dict[str, Entry] = {
         licence="GPL-3.0: none of it is committed",
         limits="One year of one state: it knows one Christmas, and no growth.",
     ),
-    "anomaly_ecg": Entry(
+    "anomaly-ecg": Entry(
         room="anomaly",
         constant="ANOMALY_ECG",
         task="anomaly detection, electrocardiogram",
@@ -145,7 +145,7 @@ ZOO: dict[str, Entry] = {
         licence="BSD-3-Clause (aeon)",
         limits="One artificial signal of 20 steps a beat; another needs a training of its own.",
     ),
-    "anomaly_kdd": Entry(
+    "anomaly-kdd": Entry(
         room="anomaly",
         constant="ANOMALY_KDD",
         task="anomaly detection, blood pressure",
@@ -252,8 +252,8 @@ ZOO: dict[str, Entry] = {
         architecture="ReLU RNN that begins at the identity",
         data="digits of scikit-learn",
         licence="BSD-3-Clause, CC-BY-4.0 (UCI)",
-        limits="Digits of 8 by 8 pixels. Over 64 steps the beginning at the identity is not needed: a plain ReLU network "
-        "does better.",
+        limits="Digits of 8 by 8 pixels. Over 64 steps the beginning at the identity is not needed: a plain ReLU "
+        "network does better.",
     ),
     "adding": Entry(
         room="classics",
