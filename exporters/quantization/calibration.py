@@ -48,13 +48,13 @@ class Calibration:
         return digest.hexdigest()
 
 
-def calibration(bundle: Bundle, data: str | None) -> Calibration:
+def calibration(bundle: Bundle, data: str | Calibration | None) -> Calibration:
     """The batches to measure on.
 
     Args:
         bundle: whose golden vectors are taken where no data is given.
         data: a ``.npz`` file with an array for each input, or with ``0/NAME``, ``1/NAME`` ... for several batches; or
-            ``file.py:function``, which returns dicts of arrays.
+            ``file.py:function``, which returns dicts of arrays; or batches that are at hand.
 
     Raises:
         InputError: the data cannot be read, or holds nothing.
@@ -62,6 +62,8 @@ def calibration(bundle: Bundle, data: str | None) -> Calibration:
     """
     if data is None:
         return Calibration(cases=[dict(case.inputs) for case in bundle.golden()], origin="the bundle's golden vectors")
+    if isinstance(data, Calibration):
+        return data
     cases = _from_file(Path(data)) if data.endswith(".npz") else _from_function(data)
     if not cases or not all(cases):
         raise InputError(f"'{data}' holds no arrays. Give an array for each input of the model.")

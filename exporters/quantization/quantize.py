@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ..parity import ParityReport
     from ..passes.int8 import Candidate
+    from .calibration import Calibration
 
 #: How many nodes a message lists.
 _LISTED = 12
@@ -36,7 +37,7 @@ def quantize(
     *,
     precision: str = INT8,
     budget: Budget | None = None,
-    data: str | None = None,
+    data: str | Calibration | None = None,
     interface: bool = False,
     out: str | os.PathLike[str] | None = None,
     overwrite: bool = False,

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...atomic import replacing_folder
-from ...bundle import Bundle, check_target, npz_bytes
+from ...bundle import Bundle, check_target
 from ...errors import BudgetError, MissingDataError
 from ...exporters import Budget, export, quantize
 from ...exporters.quantization.budgets import METRIC
 from ...exporters.quantization.budgets import Metric as QuantizationMetric
+from ...exporters.quantization.calibration import Calibration
 from ...runtime.session import load
 from .recording import Recorder
 from .registry import system as find
@@ -93,13 +94,13 @@ def export_system(
             progress=progress,
         )
         if int8 and system.int8_budget is not None:
-            notes += _quantize(system, made, Path(folder), progress)
+            notes += _quantize(system, made, progress)
         with replacing_folder(target, lambda: check_target(target, overwrite=overwrite)) as temporary:
             shutil.copytree(made, temporary, dirs_exist_ok=True)
     return Made(bundle=Bundle.open(target), notes=tuple(notes))
 
 
-def _quantize(system: System, made: Path, folder: Path, progress: Callable[[str], None] | None) -> list[str]:
+def _quantize(system: System, made: Path, progress: Callable[[str], None] | None) -> list[str]:
     """Add int8 within the system's budget; the notes say so where nothing stays within it."""
     assert system.int8_budget is not None
     try:
@@ -119,13 +120,7 @@ def _quantize(system: System, made: Path, folder: Path, progress: Callable[[str]
 
     with load(made, provider="cpu") as session:
         measure(session)
-    data = None
-    if feeds:
-        file = folder / "calibration.npz"
-        file.write_bytes(
-            npz_bytes({f"{i}/{key}": value for i, feed in enumerate(feeds) for key, value in feed.items()})
-        )
-        data = str(file)
+    data = Calibration(cases=feeds, origin="examples that are held out") if feeds else None
     metric = QuantizationMetric(
         name=system.metric.name, score=measure, lower_is_better=not system.metric.higher_is_better, origin=system.name
     )
@@ -137,5 +132,7 @@ def _quantize(system: System, made: Path, folder: Path, progress: Callable[[str]
             progress=progress,
         )
     except BudgetError as error:
-        return [f"No int8 variant: {error}"]
+        # The bundle that it speaks of is a temporary one, and fp32 is written all the same.
+        why = str(error).removeprefix("no bundle was written: ").replace(str(made), made.name)
+        return [f"No int8 variant: {why}"]
     return []
