@@ -11,6 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import rnnx
 from rnnx.benchmarks.coverage import export_case
@@ -454,8 +455,8 @@ class Steps(nn.Module):
     def forward(self, samples, lengths):
         x = self.first(nn.functional.pad(samples.unsqueeze(1), (129, 0)))
         x = self.second(nn.functional.pad(x, (1, 0))).transpose(1, 2)
-        mask = torch.arange(x.shape[1]) < (lengths.unsqueeze(1) + 199) // 200
-        return self.gru(x)[0] * mask.unsqueeze(-1)
+        packed = pack_padded_sequence(x, (lengths + 199) // 200, batch_first=True, enforce_sorted=False)
+        return pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=x.shape[1])[0]
 
 
 @pytest.mark.slow
