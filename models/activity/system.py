@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ...runtime.tasks.description import Description, LabelsWrite, SeriesRead, Table
 from ..zoo.system import Face, Metric, System
 from .data import held_out
+from .exhibit import exhibit
 from .model import LABELS, SIGNALS, build
 from .recipe import train
 from .scoring import score
@@ -53,4 +54,5 @@ ACTIVITY = System(
     evaluate=score,
     metric=Metric(name="accuracy", unit="%", digits=1),
     int8_budget=0.01,
+    exhibit=exhibit,
 )

@@ -16,7 +16,7 @@ from ...runtime.tasks.description import (
     TextRead,
 )
 from ..zoo.system import Metric, System
-from . import adding, digits, reber, series
+from . import adding, digits, exhibit, reber, series
 from .grammar import SYMBOLS
 
 
@@ -43,6 +43,7 @@ REBER = System(
     held_out=partial(reber.examples, embedded=False),
     evaluate=reber.evaluate,
     metric=Metric(name="strings right", unit="%", digits=1),
+    exhibit=exhibit.show_reber,
 )
 
 # A string's E ends it only at its own end: the embedded one has an E of its own before.
@@ -65,6 +66,7 @@ EMBEDDED_REBER = System(
     evaluate=reber.evaluate_embedded,
     metric=Metric(name="strings right", unit="%", digits=1),
     int8_budget=0.01,
+    exhibit=exhibit.show_embedded_reber,
 )
 
 MACKEY_GLASS = System(
@@ -84,6 +86,7 @@ MACKEY_GLASS = System(
     held_out=series.held_out,
     evaluate=series.evaluate,
     metric=Metric(name="NRMSE 84 ahead", higher_is_better=False, digits=3),
+    exhibit=exhibit.show_mackey_glass,
 )
 
 DIGITS = System(
@@ -106,6 +109,7 @@ DIGITS = System(
     evaluate=digits.evaluate,
     metric=Metric(name="accuracy", unit="%", digits=1),
     int8_budget=0.01,
+    exhibit=exhibit.show_digits,
 )
 
 ADDING = System(
@@ -126,4 +130,5 @@ ADDING = System(
     evaluate=adding.evaluate,
     metric=Metric(name="sums right", unit="%", digits=1),
     int8_budget=0.02,
+    exhibit=exhibit.show_adding,
 )

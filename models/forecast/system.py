@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..zoo.system import Metric, System
 from .data import held_out
+from .exhibit import exhibit
 from .face import FACE, describe
 from .model import build
 from .recipe import train
@@ -38,4 +39,5 @@ FORECAST = System(
     metric=Metric(name="mean absolute error", unit="GW", higher_is_better=False, digits=3),
     int8_budget=0.003,
     int8_metric=_quick,
+    exhibit=exhibit,
 )

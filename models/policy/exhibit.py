@@ -46,7 +46,8 @@ def exhibit(bundle: Path) -> Exhibit:
         )
     return Exhibit(
         about="A pole on a cart (CartPole-v1), pushed left or right each 20 ms by a streaming GRU that sees position "
-        "and angle, but not how fast they change: that it must remember.",
+        "and angle, but not how fast they change: that it must remember. An episode ends where a curve leaves its "
+        "panel, or after 10 s.",
         pieces=tuple(pieces),
     )
 
@@ -82,8 +83,9 @@ def _draw(ours: NDArray[np.float32], theirs: NDArray[np.float32], *, title: str)
         )
 
     return lines(
+        # An episode ends where a curve leaves its panel.
         panel(0, 1.0, EDGE, "position, m"),
         panel(1, 180 / np.pi, LEANING * 180 / np.pi, "angle, degrees"),
-        xlabel="seconds; the axes end where the episode does",
+        xlabel="seconds",
         title=title,
     )

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from .model import EncoderDecoder
 
+#: The search inside the bundle's graph gives no attention out, so it is told anew for the answer that was found.
+_FROM = "Worked out by the PyTorch module, because the bundle's search keeps it to itself."
+
 
 def attention_map(
     model: EncoderDecoder,
@@ -40,4 +43,4 @@ def attention_map(
     said = torch.from_numpy(np.array([[*target, model.end]], dtype=np.int64))
     weights = align(model, given, torch.tensor([len(source)]), said)
     png = heatmap(weights[0].numpy(), columns=columns, rows=[*rows, "(end)"])
-    return Picture(png=png, about=about)
+    return Picture(png=png, about=f"{about} {_FROM}")

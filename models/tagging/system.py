@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ...runtime.tasks.description import Description, TagsWrite, TextRead
 from ..zoo.system import Metric, System
 from .data import load_held_out
+from .exhibit import exhibit
 from .face import FACE, LABELS, TOKENIZER
 from .model import build
 from .recipe import train
@@ -41,4 +42,5 @@ TAGGING = System(
     evaluate=score,
     metric=Metric(name="accuracy of words", unit="%"),
     int8_budget=0.003,
+    exhibit=exhibit,
 )

@@ -34,7 +34,7 @@ def exhibit(bundle: Path) -> Exhibit:
     for example, row in zip(shown, tokens, strict=True):
         said = decode(row)
         verdict = "right" if said == example.caption else f"it shows {example.caption}"
-        what = "" if example.part == "seen" else f", {example.part} in training"
+        what = "" if example.part == "seen" else f", {example.part}"
         pieces.append(Picture(png=_strip(example.frames), about=f"'{said}' ({verdict}{what})."))
     return Exhibit(
         about="Clips of Noto Emoji (Apache-2.0), frame by frame, and what the bundle tells of them.",

@@ -16,6 +16,8 @@ import click
 import torch
 
 from ...atomic import write_atomically
+from ...bundle import Bundle
+from ...errors import ZooError
 from ...manifest import PARITY
 from ...runtime.machine import versions
 from ...runtime.session import load
@@ -31,7 +33,6 @@ from .weights import trained
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ...bundle import Bundle
     from .exporting import Made
     from .registry import Entry
     from .system import Arrays, Runner, System
@@ -47,7 +48,7 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
             :func:`.evaluating.evaluate_bundle`.
     """
     system = find(name)
-    made = export_system(name, folder / f"{name}.rnnx")
+    made = export_system(name, folder / f"{name}.rnnx", overwrite=True)
     bundle = made.bundle
     report = evaluate_bundle(bundle.path, provider="cpu").to_json()
     module = trained(system)
@@ -166,21 +167,44 @@ def _face(system: System) -> str:
     return f"{inputs} -> {', '.join(f'`{one}`' for one in system.face.outputs)}"
 
 
+def time_again(name: str, folder: Path) -> dict[str, Any]:
+    """The figures that are there, with the times measured anew on the bundle in a folder.
+
+    Raises:
+        BundleNotFoundError: there is no bundle of the system in it.
+        ZooError: the system has no figures yet.
+    """
+    measured = figures(name)
+    if measured is None:
+        raise ZooError(f"'{name}' has no figures yet, so there are no times to measure anew. Leave --times out.")
+    times = _latencies(find(name), Bundle.open(folder / f"{name}.rnnx"))
+    for one in measured["results"]:
+        one["latency_ms"] = times.get(one["runner"])
+    return measured
+
+
 @click.command()
 @click.argument("names", nargs=-1)
-@click.option("--text", "text_only", is_flag=True, help="Write the text again from the figures that are there.")
-def main(names: tuple[str, ...], *, text_only: bool) -> None:
+@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="Keep the bundles here.")
+@click.option("--times", is_flag=True, help="Measure only the times anew, on the bundles in --folder.")
+@click.option("--text", is_flag=True, help="Measure nothing; write the text again from the figures that are there.")
+def main(names: tuple[str, ...], folder: Path | None, *, times: bool, text: bool) -> None:
     """Measure these systems, or all, and write their cards."""
-    for name in names or ZOO:
-        known = entry(name)
-        measured = figures(name) if text_only else None
-        if measured is None:
-            with tempfile.TemporaryDirectory() as folder:
-                measured = measure(name, Path(folder))
-            text = json.dumps(measured, indent=1, allow_nan=False) + "\n"
-            write_atomically(card_file(name), text.encode())
-        write_atomically(card_file(name).with_suffix(".md"), card(name, known, measured, find(name)).encode())
-        click.echo(f"{name}: {[(one['runner'], round(one['value'], 4)) for one in measured['results']]}")
+    if times and folder is None:
+        raise click.UsageError("--times needs the --folder that holds the bundles.")
+    with tempfile.TemporaryDirectory() as temporary:
+        place = folder or Path(temporary)
+        place.mkdir(parents=True, exist_ok=True)
+        for name in names or ZOO:
+            measured = figures(name) if text else time_again(name, place) if times else measure(name, place)
+            if measured is None:
+                raise click.ClickException(f"'{name}' has no figures yet. Leave --text out.")
+            if not text:
+                content = json.dumps(measured, indent=1, allow_nan=False) + "\n"
+                write_atomically(card_file(name), content.encode())
+            page = card(name, entry(name), measured, find(name))
+            write_atomically(card_file(name).with_suffix(".md"), page.encode())
+            click.echo(f"{name}: {[(one['runner'], round(one['value'], 4)) for one in measured['results']]}")
 
 
 if __name__ == "__main__":

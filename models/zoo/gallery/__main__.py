@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ....atomic import write_atomically
+from ....errors import MissingDataError
 from ....runtime.machine import versions
 from ..exporting import export_system
 from ..registry import ZOO, entry, figures, reached, system
@@ -32,7 +33,10 @@ def main(names: tuple[str, ...], out: str) -> None:
             click.echo(f"{name} ...", err=True)
             made = export_system(name, Path(folder) / f"{name}.rnnx", int8=False)
             facts = f"{entry(name).architecture}; {reached(figures(name))}; data: {entry(name).data}"
-            rooms.append((name, entry(name).task, facts, exhibit(made.bundle.path)))
+            try:
+                rooms.append((name, entry(name).task, facts, exhibit(made.bundle.path)))
+            except MissingDataError as error:
+                click.echo(f"{name} is left out: {error}", err=True)
     if not rooms:
         raise click.ClickException(f"none of {', '.join(names)} has anything to show.")
     tools = ", ".join(f"{tool} {version}" for tool, version in versions(("rnnx", "onnxruntime", "numpy")).items())
