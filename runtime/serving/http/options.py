@@ -32,7 +32,7 @@ class HttpOptions:
     body_bytes_per_s: int = 1 << 18
     held_bytes: int = 512 << 20
     keep_alive_s: int = 65
-    refusal_pause_s: float = 0.02
+    refusal_pause_s: float = 0.014
     write_s: float = 30.0
     message_bytes: int = 16 << 20
     in_flight: int = 4
