@@ -107,8 +107,8 @@ ZOO: dict[str, Entry] = {
         architecture="log-mel in the graph, convolutions, bidirectional GRU, CTC",
         data="spoken by flite and espeak-ng; held out: voices of asterisk-core-sounds",
         licence="flite's and espeak-ng's own; CC-BY-SA-3.0 (held out)",
-        limits="English number words at 8 kHz. It learned from synthetic voices alone, and of a real one it misses more "
-        "than a quarter of the words: forty is easily fourteen.",
+        limits="English number words at 8 kHz. It learned from synthetic voices alone, and of a real one it misses "
+        "more than a quarter of the words: forty is easily fourteen.",
     ),
     "speech-streaming": Entry(
         room="speech",
