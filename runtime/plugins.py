@@ -119,7 +119,7 @@ class _Registry:
     """The libraries that this process has registered: names of their providers by path. They stay for good."""
 
     lock = threading.Lock()
-    names: dict[tuple[int, str], frozenset[str]] = {}  # noqa: RUF012  (one for the process)
+    names: dict[tuple[int, str], tuple[Ort, frozenset[str]]] = {}  # noqa: RUF012  (one for the process)
 
 
 def _registered(ort: Ort, library: Path, told: Sequence[str]) -> frozenset[str] | Obstacle:
@@ -128,7 +128,7 @@ def _registered(ort: Ort, library: Path, told: Sequence[str]) -> frozenset[str] 
     key = (id(ort), str(library))
     with _Registry.lock:
         if key in _Registry.names:
-            return _Registry.names[key]
+            return _Registry.names[key][1]
         before = Counter(one.ep_name for one in ort.get_ep_devices())
         try:
             with quiet(ort):
@@ -141,7 +141,8 @@ def _registered(ort: Ort, library: Path, told: Sequence[str]) -> frozenset[str] 
             mend = "Install the version of it that is for this ONNX Runtime"
             return _obstacle(why, mend, mend[0].lower() + mend[1:])
         new = Counter(one.ep_name for one in ort.get_ep_devices()) - before
-        _Registry.names[key] = names = frozenset(told) | frozenset(new)
+        names = frozenset(told) | frozenset(new)
+        _Registry.names[key] = ort, names  # the module too: as long as it lives no other has its id
     return names
 
 

@@ -224,7 +224,7 @@ def test_the_installed_onnx_runtimes_own_devices(lstm, package, monkeypatch, wei
     """The real path to a session, with the CPU's own device in the place of a plug-in's."""
     ort = import_ort()
     key = (id(ort), package.get_library_path())
-    monkeypatch.setitem(plugins._Registry.names, key, frozenset({"CPUExecutionProvider"}))
+    monkeypatch.setitem(plugins._Registry.names, key, (ort, frozenset({"CPUExecutionProvider"})))
     x = np.random.default_rng(0).normal(size=(2, 3, 3)).astype(np.float32)
     with rnnx.load(lstm, provider="plugin:onnxruntime_ep_some", threads=1) as session:
         assert session.provider == "plugin:onnxruntime_ep_some"
