@@ -26,6 +26,7 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 section { padding: 1rem 1.25rem; margin: 0 0 1.25rem; }
 h1 { margin: 0 0 .25rem; } h2 { margin: 0; font-size: 1.2rem; }
 .facts { color: var(--soft); margin: 0 0 .6rem; font-size: .92rem; }
+section > div { margin: 0 0 1rem; }
 figure { margin: .8rem 0; } figure img { max-width: 100%; background: #fff; border-radius: 6px; display: block; }
 figcaption, .about { color: var(--soft); font-size: .92rem; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--back); border-radius: 6px; }
@@ -48,7 +49,7 @@ def page(rooms: Sequence[tuple[str, str, str, Exhibit]], *, footer: str) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>The zoo of rnnx</title><style>{_STYLE}</style></head><body><main>",
         "<h1>The zoo of rnnx</h1>",
-        "<p>What each system does, answered by its exported bundle: ONNX Runtime and NumPy, no PyTorch.</p>",
+        "<p>What each system does, answered by its exported bundle.</p>",
         f"<nav>{links}</nav>",
     ]
     for name, task, facts, exhibit in rooms:
