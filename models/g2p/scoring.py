@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..zoo.edit_distance import edit_distance
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -68,13 +70,3 @@ def errors(
 def without_stress(pronunciation: Iterable[str]) -> Pronunciation:
     """The same phonemes, vowels without their digit."""
     return tuple(_STRESS.sub("", phoneme) for phoneme in pronunciation)
-
-
-def edit_distance(one: Sequence[object], other: Sequence[object]) -> int:
-    """The least number of substitutions, insertions and deletions from one to the other (Levenshtein, 1966)."""
-    row = list(range(len(other) + 1))
-    for count, left in enumerate(one, 1):
-        before, row[0] = row[0], count
-        for place, right in enumerate(other, 1):
-            before, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, before + (left != right))
-    return row[-1]

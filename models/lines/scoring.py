@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ...runtime import ctc
+from ..zoo.edit_distance import edit_distance
 from .alphabet import BLANK, decode
 from .data import batches_of, together
 
@@ -49,13 +50,3 @@ def errors(said: Sequence[str], lines: Sequence[Line]) -> Errors:
     return Errors(
         characters=float(edits.sum() / sum(len(line.text) for line in lines)), lines=float(np.mean(edits > 0))
     )
-
-
-def edit_distance(one: str, other: str) -> int:
-    """Fewest insertions, deletions and replacements from one text to the other (Levenshtein 1966)."""
-    row = list(range(len(other) + 1))
-    for above, a in enumerate(one, 1):
-        corner, row[0] = row[0], above
-        for at, b in enumerate(other, 1):
-            corner, row[at] = row[at], min(row[at] + 1, row[at - 1] + 1, corner + (a != b))
-    return row[-1]

@@ -13,8 +13,9 @@ from ...runtime import ctc
 from ..datasets.spoken import Corpus, corpus
 from ..training import Recipe, fit, seeded
 from ..training.batches import buckets, pad
+from ..zoo.edit_distance import edit_distance
 from .augment import Augmentation, recording
-from .scoring import STRIDE, edits
+from .scoring import STRIDE
 from .varied import varied
 from .voices import texts, training_voices, validation_voices
 from .words import BLANK, WORDS, classes
@@ -239,6 +240,6 @@ def _error(module: Any, judged: Sequence[tuple[NDArray[np.float32], str]]) -> fl
         frames = (torch.from_numpy(lengths) + (STRIDE - 1)) // STRIDE
         log_probs = module.encode(module.features(torch.from_numpy(samples)), frames)
         for found, (_, wanted) in zip(ctc.greedy(log_probs.numpy(), frames.numpy()), chosen, strict=True):
-            wrong += edits(classes(wanted), found.tokens.tolist())
+            wrong += edit_distance(classes(wanted), found.tokens.tolist())
             total += len(wanted.split())
     return wrong / total

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...errors import StreamingError
 from ...runtime import ctc
+from ..zoo.edit_distance import edit_distance
 from ..zoo.system import Score
 from .words import SYMBOLS, WORDS, text
 
@@ -29,16 +30,6 @@ _RATE_KHZ = 8
 _AFTER = 3200
 _STRINGS, _STRING = 60, 3
 _GAP = 800
-
-
-def edits(wanted: Sequence[object], found: Sequence[object]) -> int:
-    """The fewest insertions, deletions and substitutions between two sequences (Levenshtein's distance)."""
-    row = list(range(len(found) + 1))
-    for i, one in enumerate(wanted, 1):
-        before, row[0] = row[0], i
-        for j, other in enumerate(found, 1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (one != other))
-    return row[-1]
 
 
 def evaluate_offline(runner: Runner, examples: HeldOut) -> Score:
@@ -72,7 +63,7 @@ def evaluate_streaming(runner: Runner, examples: HeldOut) -> Score:
 def _score(examples: HeldOut, found: Sequence[str], *, strings: float) -> Score:
     right = [word == told for word, told in zip(examples.words, found, strict=True)]
     cardinals = [one for one, word in zip(right, examples.words, strict=True) if WORDS.index(word) < 28]
-    wrong = sum(edits(word, told) for word, told in zip(examples.words, found, strict=True))
+    wrong = sum(edit_distance(word, told) for word, told in zip(examples.words, found, strict=True))
     details = {
         "words for 0 to 90": float(np.mean(cardinals)),
         "character error": wrong / sum(map(len, examples.words)),
@@ -89,7 +80,7 @@ def _string_error(runner: Runner, examples: HeldOut, *, streaming: bool) -> floa
     sounds = [np.concatenate([part for n in numbers for part in (examples.sounds[n], pause)]) for numbers in picked]
     heard = _streamed(runner, sounds) if streaming else _whole(runner, sounds)
     wrong = sum(
-        edits([examples.words[n] for n in numbers], [SYMBOLS[one] for one in told.tokens])
+        edit_distance([examples.words[n] for n in numbers], [SYMBOLS[one] for one in told.tokens])
         for numbers, told in zip(picked, heard, strict=True)
     )
     return wrong / (_STRINGS * _STRING)

@@ -9,8 +9,8 @@ import numpy as np
 
 from ...runtime import ctc
 from ...runtime.tasks.griffin_lim import mel_to_samples
-from ..speech.scoring import edits
 from ..speech.words import SYMBOLS, WORDS
+from ..zoo.edit_distance import edit_distance
 from ..zoo.running import TorchRunner
 from ..zoo.system import Score
 from ..zoo.weights import trained
@@ -49,7 +49,7 @@ def evaluate(runner: Runner, texts: Sequence[str]) -> Score:
     """
     sounds = speak(runner, texts)
     found = _heard(sounds)
-    wrong = [edits(text.split(), words) for text, words in zip(texts, found, strict=True)]
+    wrong = [edit_distance(text.split(), words) for text, words in zip(texts, found, strict=True)]
     counts = [len(text.split()) for text in texts]
     alone = np.array(counts) == 1
 

@@ -115,7 +115,7 @@ def test_time_never_runs_backwards():
     [("six", "six", 0), ("", "six", 3), ("seven", "eleven", 2), ("ten", "", 3), ("ab", "ba", 2)],
 )
 def test_edits(wanted, found, count):
-    assert scoring.edits(wanted, found) == count
+    assert scoring.edit_distance(wanted, found) == count
 
 
 def test_eight_bits_are_near_the_samples():
