@@ -68,7 +68,8 @@ class GoldenCase:
 
     Attributes:
         inputs: arrays by input name.
-        outputs: the source's arrays by output name; a padded axis is as long as the source made it.
+        outputs: the source's arrays by output name; a padded axis is as long as the source made it. In golden vectors
+            of a variant's own, what hangs on its choices is what it answered where it was made.
     """
 
     inputs: Mapping[str, NDArray[Any]]
@@ -216,23 +217,27 @@ class Bundle:
             raise MissingFileError(f"bundle '{self.path}' has no asset '{name}'; its assets are: {there}.")
         return self.read(f"{ASSETS}/{name}")
 
-    def golden(self) -> list[GoldenCase]:
+    def golden(self, variant: Variant | None = None) -> list[GoldenCase]:
         """The golden vectors.
+
+        Args:
+            variant: the variant that is held against them, which may have its own; None for the bundle's.
 
         Raises:
             MissingFileError, AlteredFileError: as :meth:`read`.
             ManifestError: the file is not of the form that :func:`golden_bytes` writes.
         """
         cases: dict[int, GoldenCase] = {}
+        file = GOLDEN if variant is None else variant.golden or GOLDEN
         try:
-            for key, array in self._read_arrays(GOLDEN).items():
+            for key, array in self._read_arrays(file).items():
                 number, side, name = key.split("/", 2)
                 case = cases.setdefault(int(number), GoldenCase(inputs={}, outputs={}))
                 {"inputs": case.inputs, "outputs": case.outputs}[side][name] = array  # type: ignore[index]
         except (ValueError, KeyError) as error:
             if isinstance(error, BundleError):
                 raise
-            raise ManifestError(f"'{self.path / GOLDEN}' does not hold golden vectors: {error}.") from error
+            raise ManifestError(f"'{self.path / file}' does not hold golden vectors: {error}.") from error
         return [cases[number] for number in sorted(cases)]
 
     def initial_states(self) -> dict[str, NDArray[Any]]:
@@ -252,7 +257,7 @@ class Bundle:
             with np.load(io.BytesIO(raw), allow_pickle=False) as stored:
                 return {key: stored[key] for key in stored.files}
         except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            what = "golden vectors" if name == GOLDEN else "arrays"
+            what = "arrays" if name == STATES else "golden vectors"
             raise ManifestError(f"'{self.path / name}' does not hold {what}: {error}.") from error
 
     def _entry(self, name: str) -> FileEntry:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from .errors import ManifestError, NewerSchemaError, UnsafePathError
+from .precision import Quantization
 from .signature import Signature
 from .tuned import Tuned
 
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-#: Version of the manifest's form. It rises whenever an older rnnx could misread a newer manifest.
-SCHEMA_VERSION = 1
+#: Versions of the manifest's form that are read. One is added whenever an older rnnx could misread a newer manifest; a
+#: manifest has the first that can say what it says. 2 knows golden vectors of a variant's own.
+SCHEMA_VERSIONS = (1, 2)
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
 PARITY = "parity.json"
@@ -113,67 +114,6 @@ class Chunks:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Quantization:
-    """What a variant of lower precision was allowed to lose, what it lost, and which nodes stayed in fp32.
-
-    Attributes:
-        budget: ``sqnr`` (dB of signal to noise, at least), ``drift`` or ``metric`` (at most).
-        limit: the budget.
-        loss: what was measured, in the same unit; infinite where nothing was lost and the unit is dB.
-        data: what it was measured on.
-        metric: name of the metric, or empty.
-        nodes: how many nodes are in the lower precision.
-        fp32: why each of the others with weights of any size is not, by name.
-    """
-
-    budget: str
-    limit: float
-    loss: float
-    data: str
-    metric: str = ""
-    nodes: int = 0
-    fp32: Mapping[str, str] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        """For people: the loss, the budget, and what stayed in fp32 and why."""
-        if self.budget == "sqnr":
-            lost = f"{self.loss:.3g} dB of at least {self.limit:g}"
-        else:
-            lost = f"{self.loss:.3g} {self.metric or self.budget} lost of {self.limit:g} allowed"
-        left = "; ".join(f"'{name}' ({why})" for name, why in self.fp32.items())
-        return f"{lost}, on {self.data}; {self.nodes} nodes" + (f"; in fp32: {left}" if left else "")
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON-able dict; an infinite loss is None."""
-        return {
-            "budget": self.budget,
-            "limit": self.limit,
-            "loss": self.loss if math.isfinite(self.loss) else None,
-            "data": self.data,
-            "metric": self.metric,
-            "nodes": self.nodes,
-            "fp32": dict(self.fp32),
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Quantization:
-        """What :meth:`to_json` wrote.
-
-        Raises:
-            KeyError, TypeError, ValueError, AttributeError: ``data`` is not such a dict.
-        """
-        return cls(
-            budget=str(data["budget"]),
-            limit=float(data["limit"]),
-            loss=math.inf if data["loss"] is None else float(data["loss"]),
-            data=str(data["data"]),
-            metric=str(data["metric"]),
-            nodes=int(data["nodes"]),
-            fp32={str(name): str(why) for name, why in data["fp32"].items()},
-        )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Variant:
     """One ONNX file of a bundle.
 
@@ -190,6 +130,8 @@ class Variant:
         quantization: of a lower precision: what it was allowed to lose and what it lost; else None.
         form: empty for the graph that export makes; else the name of another graph of the same precision and mode,
             such as ``scan``, which computes the same in another way.
+        golden: the file of its own golden vectors, or empty for the bundle's. A variant of lower precision that was
+            proven by a metric has its own where it may choose otherwise than fp32, such as another token.
     """
 
     precision: str
@@ -203,6 +145,7 @@ class Variant:
     chunks: Chunks | None = None
     quantization: Quantization | None = None
     form: str = ""
+    golden: str = ""
 
     @property
     def key(self) -> str:
@@ -251,7 +194,7 @@ class Manifest:
     def to_json(self) -> dict[str, Any]:
         """A JSON-able dict in the form of ``bundle.schema.json``."""
         return {
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": SCHEMA_VERSIONS[any(one.golden for one in self.variants)],
             "name": self.name,
             "signature": self.signature.to_json(),
             "variants": [
@@ -267,6 +210,7 @@ class Manifest:
                     "chunks": None if one.chunks is None else one.chunks.to_json(),
                     **({} if one.quantization is None else {"quantization": one.quantization.to_json()}),
                     **({"form": one.form} if one.form else {}),
+                    **({"golden": one.golden} if one.golden else {}),
                 }
                 for one in self.variants
             ],
@@ -304,6 +248,7 @@ class Manifest:
                     # Left out where there is none, so that bundles of before have it too.
                     quantization=None if "quantization" not in one else Quantization.from_json(one["quantization"]),
                     form=str(one.get("form", "")),
+                    golden=_safe(one["golden"]) if "golden" in one else "",
                 )
                 for one in data["variants"]
             ),
@@ -339,12 +284,14 @@ def parse_manifest(raw: bytes, folder: Path) -> Manifest:
             f"'{folder / MANIFEST}' is not a manifest ({str(error) or type(error).__name__}): it was cut or changed. "
             "Copy the bundle again."
         ) from error
-    if isinstance(version, int) and version > SCHEMA_VERSION:
+    newest = SCHEMA_VERSIONS[-1]
+    if isinstance(version, int) and version > newest:
         raise NewerSchemaError(
-            f"bundle '{folder}' has schema version {version}; this rnnx reads up to {SCHEMA_VERSION}. Upgrade rnnx."
+            f"bundle '{folder}' has schema version {version}; this rnnx reads up to {newest}. Upgrade rnnx."
         )
-    if version != SCHEMA_VERSION or isinstance(version, bool):
-        raise ManifestError(f"'{folder / MANIFEST}' has schema version {version!r}; allowed is {SCHEMA_VERSION}.")
+    if version not in SCHEMA_VERSIONS or isinstance(version, bool):
+        allowed = ", ".join(map(str, SCHEMA_VERSIONS))
+        raise ManifestError(f"'{folder / MANIFEST}' has schema version {version!r}; allowed are {allowed}.")
     try:
         manifest = Manifest.from_json(data)
     except (KeyError, TypeError, ValueError, AttributeError) as error:

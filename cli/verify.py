@@ -75,8 +75,10 @@ def _text(report: VerifyReport) -> str:
     headers = ("variant", "case", "inputs", "output", "max_abs_diff", "allowed", "result")
     missed = sum(not row.passed for row in report.rows)
     verdict = "passed" if report.passed else f"FAILED: {missed} of {len(rows)} miss" if rows else "FAILED: no cases"
+    own = "".join(f"{key}: {proof}\n" for key, proof in report.own.items())
     return (
         f"{table(headers, rows)}\n"
+        f"{own}"
         f"provider: {report.provider}\n"
         f"{report.path}: {report.files} files have their hashes, {len(rows)} outputs compared, {verdict}."
     )

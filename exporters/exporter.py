@@ -56,7 +56,7 @@ _TIGHT_NOTE = (
 
 _TOOLS = ("rnnx", "torch", "onnx", "onnx-ir", "onnxscript", "onnxsim", "onnxruntime", "onnxruntime-gpu", "numpy")
 
-_NO_CASE = "no case of whole rows is there to compare; states that 'forward' takes need defaults, such as None"
+_NO_CASE = "'forward' answers no case of whole rows that begin without a state, so there is nothing to compare"
 #: What may be asked of streaming.
 STREAMING = ("auto", "on", "off")
 

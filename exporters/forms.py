@@ -199,7 +199,7 @@ def _prove(bundle: Bundle, folder: Path, made: Variant) -> ParityReport:
             report = prove_streaming(answers, session, compared, time, tolerance=made.tolerance, cuts=cuts)
         else:
             report = judge(answers, session.run, compared, variant=made.key, tolerance=made.tolerance)
-        golden = golden_rows(session, bundle.golden())
+        golden = golden_rows(session, bundle.golden(made))
     if not report.passed:
         missed = report.misses[0].told if report.misses else "there was nothing to compare"
         of = "export made" if made.form != STEP else f"'{variant_key(made.precision, made.mode)}' answers"

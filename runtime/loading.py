@@ -215,7 +215,7 @@ def _prove(session: Session) -> None:
     """
     from .verify import golden_rows  # noqa: PLC0415  (it loads sessions itself)
 
-    cases = session.bundle.golden()
+    cases = session.bundle.golden(session.variant)
     rows = golden_rows(session, cases)
     wrong = next((row for row in rows if not row.passed), None)
     names = [one.name for one in session.signature.lengths]

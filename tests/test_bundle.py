@@ -24,7 +24,8 @@ from rnnx.errors import (
     UnsafePathError,
     VariantError,
 )
-from rnnx.manifest import GOLDEN, MANIFEST, SCHEMA_VERSION, Chunks, Manifest, Quantization, Tolerance, Variant
+from rnnx.manifest import GOLDEN, MANIFEST, SCHEMA_VERSIONS, Chunks, Manifest, Tolerance, Variant
+from rnnx.precision import Quantization
 from rnnx.signature import AxisRange, LengthsSpec, Signature, StateSpec, parse_tensor
 
 MODEL = b"not really a model"
@@ -138,9 +139,54 @@ def test_what_a_lower_precision_lost_is_read(tmp_path, validator):
     assert [one.quantization for one in Bundle.open(path).manifest.variants] == [lost, exact]
     assert str(lost) == "0.002 accuracy lost of 0.005 allowed, on data.npz; 2 nodes; in fp32: 'a' (b)"
     assert str(exact) == "inf dB of at least 30, on the bundle's golden vectors; 1 nodes"
+    data = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    assert "reference" not in data["variants"][0]["quantization"]  # as bundles of before have it
     edit(path, lambda data: data["variants"][0]["quantization"].update(limit="half"))
     with pytest.raises(ManifestError, match="breaks its schema: could not convert string to float: 'half'"):
         Bundle.open(path)
+
+
+def test_a_variant_may_have_golden_vectors_of_its_own(tmp_path, validator):
+    proven = Quantization(
+        budget="metric",
+        limit=1.0,
+        loss=0.2,
+        data="d",
+        metric="BLEU",
+        nodes=9,
+        reference=24.6,
+        reached=24.4,
+        agreement=0.84,
+    )
+    own = variant("int8", quantization=proven, golden="int8-offline.golden.npz")
+    plain = write(tmp_path / "plain.rnnx")
+    with staging(tmp_path / "tiny.rnnx") as folder:
+        for one in (variant(), own):
+            (folder / one.file).write_bytes(MODEL)
+        (folder / GOLDEN).write_bytes(golden_bytes(CASES))
+        (folder / own.golden).write_bytes(golden_bytes(CASES[:1]))
+        write_manifest(folder, manifest(variant(), own))
+    bundle = Bundle.open(tmp_path / "tiny.rnnx")
+    assert bundle.manifest.variants == (variant(), own)
+    assert [len(bundle.golden(one)) for one in (None, *bundle.manifest.variants)] == [2, 2, 1]
+    data = json.loads((bundle.path / MANIFEST).read_text(encoding="utf-8"))
+    validator.validate(data)
+    # An older rnnx would hold it to the bundle's golden vectors, so it must not read it; others it may.
+    assert data["schema_version"] == 2
+    assert json.loads((plain / MANIFEST).read_text(encoding="utf-8"))["schema_version"] == 1
+    assert str(proven) == (
+        "BLEU 24.4, in fp32 24.6: 0.2 BLEU lost of 1 allowed, on d; 9 nodes; proven by that metric and not by fp32's "
+        "choices, of which 84.0% are the same in the golden vectors: it has golden vectors of its own"
+    )
+    (bundle.path / own.golden).write_bytes(golden_bytes(CASES[1:]))
+    with pytest.raises(AlteredFileError, match=r"int8-offline\.golden\.npz' has"):
+        bundle.golden(own)
+    (bundle.path / own.golden).unlink()
+    with pytest.raises(MissingFileError, match=r"lacks the file 'int8-offline\.golden\.npz'"):
+        bundle.golden(own)
+    edit(bundle.path, lambda data: data["variants"][1].update(golden="../golden.npz"))
+    with pytest.raises(UnsafePathError, match=r"names the file '\.\./golden\.npz'"):
+        Bundle.open(bundle.path)
 
 
 def test_equal_bundles_are_equal_bytes(tmp_path):
@@ -232,12 +278,12 @@ def test_truncated_manifests(path):
 
 
 def test_newer_and_unknown_schemas(path):
-    edit(path, lambda data: data.update(schema_version=SCHEMA_VERSION + 1, variants="whatever comes then"))
-    with pytest.raises(NewerSchemaError, match=r"has schema version 2; this rnnx reads up to 1\. Upgrade rnnx\."):
+    edit(path, lambda data: data.update(schema_version=SCHEMA_VERSIONS[-1] + 1, variants="whatever comes then"))
+    with pytest.raises(NewerSchemaError, match=r"has schema version 3; this rnnx reads up to 2\. Upgrade rnnx\."):
         Bundle.open(path)
     for version in (0, -1, True, "1", None, 1.5):
         edit(path, lambda data, version=version: data.update(schema_version=version))
-        with pytest.raises(ManifestError, match=re.escape(f"has schema version {version!r}; allowed is 1")):
+        with pytest.raises(ManifestError, match=re.escape(f"has schema version {version!r}; allowed are 1, 2")):
             Bundle.open(path)
 
 

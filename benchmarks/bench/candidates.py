@@ -9,6 +9,7 @@ from ...runtime.session import STREAMING, load
 from ...runtime.sizes import parse_ranges
 from ...runtime.stream import run_in_chunks
 from ...runtime.tensorrt import TENSORRT
+from ...runtime.verify import golden_rows
 from ...signature import TIME
 
 if TYPE_CHECKING:
@@ -100,7 +101,6 @@ class VariantCandidate:
             RnnxError: as :func:`rnnx.load`.
         """
         self.spec = spec
-        self.note = ""
         self._session = load(
             origin.bundle,
             provider=spec.provider,
@@ -109,6 +109,15 @@ class VariantCandidate:
             threads=spec.threads,
             mode=spec.mode,
             ranges=parse_ranges(origin.ranges) if spec.provider == TENSORRT else None,
+        )
+        own = self._session.variant.golden
+        self.note = "may choose otherwise than fp32; held to golden vectors of its own" if own else ""
+
+    def chooses_rightly(self) -> bool:
+        """Whether it may choose otherwise than fp32, and gives the golden vectors of its own."""
+        variant = self._session.variant
+        return bool(variant.golden) and all(
+            row.passed for row in golden_rows(self._session, self._session.bundle.golden(variant))
         )
 
     def prepare(self, inputs: Inputs) -> Prepared:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ...errors import RnnxError
 from .agreement import agreement, wider
-from .candidates import OWN
+from .candidates import OWN, VariantCandidate
 from .inputs import make_inputs, misfit, whole_feed
 from .intervals import latency, noise, paired_ratio, round_medians
 from .machine import joules, preemptions
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from ...bundle import Bundle
     from ...exporters.counting import GraphCost
+    from ...manifest import Tolerance
+    from .agreement import Outputs
     from .candidates import Candidate, Prepared, Spec
     from .ceilings import Ceilings
     from .report import Agreement, Cell
@@ -86,12 +89,7 @@ def measure_cell(
                 against=timings[reference.name],
                 is_reference=name == reference.name,
                 request=request,
-                agreed=agreement(
-                    truth,
-                    outputs[name],
-                    signature=bundle.manifest.signature,
-                    tolerance=wider(bundle.variant(one.spec.precision, cell.mode, one.spec.form).tolerance, against),
-                ),
+                agreed=_agreed(one, truth, outputs[name], bundle=bundle, mode=cell.mode, against=against),
                 bound=None if cost is None or ceilings is None else roofline(cost, ceilings),
             )
         )
@@ -114,6 +112,18 @@ def reference_of(specs: Sequence[Spec], wanted: str | None) -> Spec:
     if wanted in named:
         return named[wanted]
     return next((spec for spec in specs if spec.engine == "onnxruntime"), specs[0])
+
+
+def _agreed(
+    one: Candidate, truth: Outputs, found: Outputs, *, bundle: Bundle, mode: str, against: Tolerance
+) -> Agreement:
+    """Whether a candidate gives the reference's answer, or another one that was proven to be as good."""
+    variant = bundle.variant(one.spec.precision, mode, one.spec.form)
+    tolerance = wider(variant.tolerance, against)
+    agreed = agreement(truth, found, signature=bundle.manifest.signature, tolerance=tolerance)
+    if isinstance(one, VariantCandidate) and not agreed.agrees:
+        return replace(agreed, agrees=one.chooses_rightly())
+    return agreed
 
 
 def _row(

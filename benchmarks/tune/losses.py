@@ -4,7 +4,8 @@
 (half a point of an accuracy between 0 and 1). Where it was not, the same share is held against what is measured here:
 the relative error of the float outputs, ``sqrt(sum((y - y')^2) / sum(y^2))`` over all cases, of which 0.5% is a signal
 46 dB above the noise. ``--max-loss 30dB`` is always measured here: at least that much signal to noise,
-``10 log10(sum(y^2) / sum((y - y')^2))``. fp32 variants lose nothing: parity proved them.
+``10 log10(sum(y^2) / sum((y - y')^2))``. fp32 variants lose nothing: parity proved them. A variant that may choose
+otherwise than fp32, and so has golden vectors of its own, has no noise to measure: what its metric lost must be told.
 """
 
 from __future__ import annotations
@@ -107,6 +108,10 @@ def losses(
         elif limit.share is not None and made is not None and made.budget == "metric":
             told = f"{made.loss:.3g} {made.metric or made.budget} (recorded)"
             found[one.key] = Loss(text=told, allowed=made.loss <= limit.share)
+        elif one.golden:
+            # Scores of other tokens than fp32's are neither signal nor noise.
+            told = "cannot be measured in dB: it may choose otherwise than fp32, and was proven by a metric"
+            found[one.key] = Loss(text=told, allowed=False)
         else:
             try:
                 sqnr_db = measured_sqnr(bundle, one, provider=provider, cases=cases)

@@ -64,7 +64,7 @@ class SessionBench:
         try:
             with self._open(setup) as session:
                 prepare_session(session, self._inputs).outputs()
-                rows = golden_rows(session, self._cases)
+                rows = golden_rows(session, self._bundle.golden(session.variant))
         except RnnxError as error:
             return f"refused: {str(error).splitlines()[0]}"
         if not rows:

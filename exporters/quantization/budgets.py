@@ -9,7 +9,7 @@
 
 What stands beyond a row's length is padding and is not counted, nor is what fills in for no answer, such as a mask's
 -1e9: as signal it would hide any noise. Whole numbers and booleans are not counted either: on the golden vectors they
-are held to be equal.
+are held to be equal, but for those that hang on choices where the budget is a metric's (:mod:`.choices`).
 """
 
 from __future__ import annotations
@@ -180,10 +180,12 @@ def sqnr(signature: Signature, cases: Sequence[tuple[Any, Any, Any]]) -> float:
 
     Args:
         signature: the model's.
-        cases: inputs, reference and candidate outputs, by name.
+        cases: inputs, reference and candidate outputs, by name. Where their shapes differ nothing is alike.
     """
     worst = math.inf
     for spec in floats(signature):
+        if _of_other_shapes(spec, cases):
+            return -math.inf
         signal = noise = 0.0
         for reference, candidate in _pairs(signature, spec, cases):
             signal += float((reference**2).sum())
@@ -198,10 +200,12 @@ def drift(signature: Signature, cases: Sequence[tuple[Any, Any, Any]]) -> float:
 
     Args:
         signature: the model's.
-        cases: inputs, reference and candidate outputs, by name.
+        cases: inputs, reference and candidate outputs, by name. Where their shapes differ nothing is alike.
     """
     worst = 0.0
     for spec in floats(signature):
+        if _of_other_shapes(spec, cases):
+            return math.inf
         pairs = _pairs(signature, spec, cases)
         scale = max((float(np.abs(one).max(initial=0.0)) for one, _ in pairs), default=0.0)
         apart = [float(np.abs(one - other).max(initial=0.0)) for one, other in pairs]
@@ -224,6 +228,10 @@ def floats(signature: Signature) -> list[TensorSpec]:
             '--budget 0.5% --metric "accuracy=eval.py:score".'
         )
     return found
+
+
+def _of_other_shapes(spec: TensorSpec, cases: Sequence[tuple[Any, Any, Any]]) -> bool:
+    return any(np.shape(one[spec.name]) != np.shape(other[spec.name]) for _, one, other in cases)
 
 
 def _pairs(

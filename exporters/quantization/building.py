@@ -14,7 +14,7 @@ from ..saving import save_variant
 from ..streaming import CHUNKS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from ...bundle import Bundle
@@ -38,6 +38,7 @@ def build(
     tolerance: Tolerance | None = None,
     proof: bool = False,
     interface: bool = False,
+    golden: Mapping[str, bytes] | None = None,
 ) -> list[Variant]:
     """Write the variants with these nodes in the lower precision, as a bundle with its golden vectors, into a folder.
 
@@ -50,6 +51,7 @@ def build(
         tolerance: what the variants are held to; the widest of the precision by default.
         proof: whether to write what is proven, see :attr:`.recipes.Recipe.twin`, in place of the variants themselves.
         interface: whether inputs, outputs and states are of that precision too.
+        golden: by the key of the variant golden vectors of its own, where it has them.
 
     Raises:
         LoweringError: the ONNX checker rejects what was made.
@@ -65,7 +67,17 @@ def build(
         # What the chunks of a stream must be stays in the file, for those who run it without a manifest.
         new = save_variant(CompactPass()(converted).model, folder, lower, keep=[CHUNKS])
         signature = half_face(face, half) if interface else variant.signature
-        made.append(replace(new, tolerance=tolerance or recipe.widest, signature=signature))
+        new = replace(new, tolerance=tolerance or recipe.widest, signature=signature)
+        if golden and new.key in golden:
+            new = replace(new, golden=f"{new.key}.{GOLDEN}")
+            (folder / new.golden).write_bytes(golden[new.key])
+        made.append(new)
+    write_bundle(bundle, folder, made)
+    return made
+
+
+def write_bundle(bundle: Bundle, folder: Path, made: Sequence[Variant]) -> None:
+    """Write what stands around variants whose graphs are in a folder: golden vectors, states and the manifest."""
     for name in (GOLDEN, STATES):
         if name in bundle.manifest.files:
             (folder / name).write_bytes(bundle.read(name))
@@ -74,7 +86,6 @@ def build(
         folder,
         Manifest(name=manifest.name, signature=manifest.signature, variants=tuple(made), source=manifest.source),
     )
-    return made
 
 
 def half_face(signature: Signature, names: Collection[str]) -> Signature:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from ...bundle import Bundle, check_target, staging, write_manifest
 from ...errors import BudgetError, BundleExistsError, LoweringError, SignatureError
-from ...manifest import PARITY, Quantization
+from ...manifest import PARITY
+from ...precision import Quantization
 from ...runtime.verify import verify
 from .budgets import Budget
 from .building import build
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from ..parity import ParityReport
+    from ...manifest import Variant
     from ..passes.int8 import Candidate
     from .calibration import Calibration
+    from .proving import Proof
 
 #: How many nodes a message lists.
 _LISTED = 12
@@ -79,19 +81,22 @@ def quantize(
     with Trials(task, None if log is None else Path(log), progress) as trials:
         chosen = _chosen(task, trials)
         with staging(target, overwrite=target.resolve() == bundle.path.resolve() or overwrite) as folder:
-            reports, kept, dropped = prove(bundle, folder, trials, chosen.kept)
-            nodes = _results(trials, kept, {**chosen.refused, **dropped}, budget)
-            loss = trials.measure(kept).loss
+            proof = prove(bundle, folder, trials, chosen.kept)
+            nodes = _results(trials, proof.kept, {**chosen.refused, **proof.dropped}, budget)
+            loss = trials.measure(proof.kept).loss
             entry = Quantization(
                 budget=budget.kind,
                 limit=budget.limit,
                 loss=loss,
                 data=task.data.origin,
                 metric="" if budget.metric is None else budget.metric.name,
-                nodes=len(kept),
+                nodes=len(proof.kept),
                 fp32={one.name: one.why for one in nodes if one.precision != precision},
+                reference=trials.baseline,
+                reached=trials.reached(loss),
+                agreement=proof.agreement,
             )
-            _write(bundle, folder, trials, kept, reports, entry)
+            _write(bundle, folder, trials, proof, entry)
     return Quantized(
         bundle=Bundle.open(target),
         precision=precision,
@@ -100,7 +105,8 @@ def quantize(
         loss=loss,
         data=task.data.origin,
         nodes=nodes,
-        parity=tuple(reports),
+        parity=tuple(proof.reports),
+        entry=entry,
         measured=trials.measured,
     )
 
@@ -156,42 +162,48 @@ def _results(
     )
 
 
-def _write(  # noqa: PLR0917  (all of it is one bundle)
-    bundle: Bundle,
-    folder: Path,
-    trials: Trials,
-    kept: Collection[str],
-    reports: Sequence[ParityReport],
-    entry: Quantization,
-) -> None:
+def _write(bundle: Bundle, folder: Path, trials: Trials, proof: Proof, entry: Quantization) -> None:
     """The whole bundle: what was there, less older variants of the precision, and the new ones."""
-    recipe = trials.recipe
-    precision, tolerance = recipe.precision, reports[0].tolerance
+    recipe, precision = trials.recipe, trials.recipe.precision
     # An earlier build may have left weights beside its graphs, which this one does not have.
     for one in folder.iterdir():
         one.unlink()
-    new = build(bundle, folder, trials.variants, kept, recipe, tolerance=tolerance, interface=recipe.interface)
-    if recipe.twin:
+    new = build(
+        bundle,
+        folder,
+        trials.variants,
+        proof.kept,
+        recipe,
+        tolerance=proof.tolerance,
+        interface=recipe.interface,
+        golden=proof.golden,
+    )
+    if recipe.twin or proof.golden:
         _check_shipped(folder, precision)
     made = [replace(one, quantization=entry) for one in new]
     manifest = bundle.manifest
-    gone = {file for one in manifest.variants if one.precision == precision for file in (one.file, *one.data_files)}
-    there = {file for one in made for file in (one.file, *one.data_files)}
+    gone = {file for one in manifest.variants if one.precision == precision for file in _files(one)}
+    there = {file for one in made for file in _files(one)}
     bundle.copy_files([name for name in manifest.files if name not in gone | there], folder)
     others = [one for one in manifest.variants if one.precision != precision]
     parity = json.loads((folder / PARITY).read_text(encoding="utf-8")) if (folder / PARITY).is_file() else {}
     keys = {one.key for one in others}
     parity["reports"] = [
         *(one for one in parity.get("reports", []) if one.get("variant") in keys),
-        *(one.to_json() for one in reports),
+        *(one.to_json() for one in proof.reports),
     ]
     (folder / PARITY).write_text(json.dumps(parity, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     notes = (*(one for one in manifest.notes if one != recipe.note), *([recipe.note] if recipe.note else []))
     write_manifest(folder, replace(manifest, variants=(*others, *made), notes=notes))
 
 
+def _files(variant: Variant) -> list[str]:
+    """What belongs to a variant alone."""
+    return [variant.file, *variant.data_files, *([variant.golden] if variant.golden else [])]
+
+
 def _check_shipped(folder: Path, precision: str) -> None:
-    """Hold the files that are written, whose twins were proven, against the golden vectors.
+    """Hold the files that are written against their golden vectors: what was proven may have been their twins.
 
     Raises:
         LoweringError: one of them misses.

@@ -48,6 +48,7 @@ class Recipe:
         margin: a declared tolerance is this many times what was measured, for machines that add up in another order.
         tightest: it is no less than this share.
         eager: whether all nodes are tried together before any is measured alone.
+        nudge: by how much of themselves weights are moved where it is asked whether an answer hangs on rounding.
         twin: whether what is measured and proven is a twin of the variant's graph, which keeps roundings that ONNX
             Runtime's CPU provider drops.
         face: of a signature, names of the inputs, outputs and states that are of this precision too, where that is
@@ -62,6 +63,7 @@ class Recipe:
     widest: Tolerance
     margin: float
     tightest: float
+    nudge: float
     eager: bool = False
     twin: bool = False
     face: Callable[[Signature], frozenset[str]] = lambda _: frozenset()
@@ -102,6 +104,9 @@ def recipe(
             widest=Tolerance(atol=0.5, floor=1e-3),
             margin=2.0,
             tightest=0.01,
+            # Whole numbers are multiplied alike everywhere. What differs is how float32 is rounded around them, 1e-6,
+            # and then which of two steps an activation falls to.
+            nudge=1e-4,
         )
     if weight_bytes(graph) > LIMIT_BYTES // 2:
         raise LoweringError(
@@ -120,6 +125,8 @@ def recipe(
         # A GPU adds up in another order, and rounds within its operators where the twin rounds between them.
         margin=4.0,
         tightest=0.005,
+        # A float16 is rounded by up to 2**-11 of itself.
+        nudge=1e-3,
         eager=True,
         twin=True,
         face=lambda face: half_names(face, peaks),

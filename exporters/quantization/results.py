@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ...bundle import Bundle
     from ...manifest import Variant
+    from ...precision import Quantization
     from ..parity import ParityReport
     from .budgets import Budget
 
@@ -64,6 +65,7 @@ class Quantized:
         nodes: what became of each node that has weights, and of others that must stay in fp32.
         parity: the matrix over fp32 and the lower precision, one report for each variant.
         measured: how many sets of nodes were measured, beyond those that an earlier log knew.
+        entry: what the manifest says of the new variants.
     """
 
     bundle: Bundle
@@ -75,6 +77,7 @@ class Quantized:
     nodes: tuple[NodeResult, ...]
     parity: tuple[ParityReport, ...]
     measured: int
+    entry: Quantization
 
     @property
     def variants(self) -> list[Variant]:
@@ -92,6 +95,9 @@ class Quantized:
             "scale": self.scale.kind,
             "loss": self.loss if math.isfinite(self.loss) else None,
             "data": self.data,
+            "reference": self.entry.reference,
+            "reached": self.entry.reached,
+            "agreement": self.entry.agreement,
             "measured": self.measured,
             "size_bytes": {
                 one.key: sum(files[file].size_bytes for file in (one.file, *one.data_files))

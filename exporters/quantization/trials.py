@@ -16,12 +16,14 @@ from ...runtime.verify import verify
 from .budgets import DRIFT, METRIC, Budget, drift, sqnr
 from .building import build, read_graph
 from .calibration import answers, stretched
+from .choices import chosen_outputs
 from .narrowing import Found
 from .recipes import INT8, recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
+    import onnx_ir as ir
     from numpy.typing import NDArray
 
     from ...bundle import Bundle
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 #: How streams are cut while their loss is measured.
 _CHUNK_STEPS = 10
-_LOG_VERSION = 2
+_LOG_VERSION = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +79,9 @@ class Trials:
             seldom move a metric at all.
         measured: how many sets were measured here, beyond those that the log knew.
         baseline: the metric's value in fp32, or None.
+        chosen: names of the outputs that hang on choices, where the budget is a metric's and whole numbers are among
+            them; else none. They are not held to fp32's golden vectors: near a tie either choice is right, and whether
+            too much is lost the metric says.
     """
 
     def __init__(self, task: Task, log: Path | None, progress: Callable[[str], None] | None = None) -> None:
@@ -106,6 +111,7 @@ class Trials:
         measured = [*self._data.cases, *(case.inputs for case in bundle.golden())]
         self.recipe = recipe(task.precision, graph, bundle.manifest.signature, measured, interface=task.interface)
         self.candidates = self.recipe.candidates(graph)
+        self.chosen = self._choices(graph)
         with ExitStack() as stack:
             self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             self._stack = stack.pop_all()
@@ -117,6 +123,13 @@ class Trials:
     def __exit__(self, *_: object) -> None:
         """Remove the temporary folder."""
         self._stack.close()
+
+    def reached(self, loss: float) -> float | None:
+        """The metric's value where so much of it is lost, or None."""
+        metric = self._task.budget.metric
+        if metric is None or self.baseline is None:
+            return None
+        return self.baseline + loss if metric.lower_is_better else self.baseline - loss
 
     def cost(self, name: str) -> float:
         """The loss with this node alone in the lower precision, on :attr:`scale`."""
@@ -147,9 +160,8 @@ class Trials:
             missed = ""
             if check and self._task.budget.allows(loss):
                 report = verify(self._folder, provider="cpu", precision=self.recipe.precision)
-                worst = max(
-                    (row for row in report.rows if not row.passed), key=lambda row: row.max_abs_diff, default=None
-                )
+                missing = (row for row in report.rows if not row.passed and row.output not in self.chosen)
+                worst = max(missing, key=lambda row: row.max_abs_diff, default=None)
                 if worst is not None:
                     missed = f"the golden vectors of {worst.variant} then differ in '{worst.output}'"
             self._known[key] = (loss, missed)
@@ -158,6 +170,14 @@ class Trials:
         if not self._task.budget.allows(loss):
             missed = f"with it the model comes to {self._task.budget.told(loss)}"
         return Found(loss=loss, fits=not missed, why=missed)
+
+    def _choices(self, graph: ir.Model) -> frozenset[str]:
+        if self._task.budget.kind != METRIC:
+            return frozenset()
+        chosen = chosen_outputs(graph, [one.name for one in self.candidates if not one.refusal])
+        outputs = self._task.bundle.manifest.signature.outputs
+        whole = any(one.name in chosen and not one.dtype.startswith("float") for one in outputs)
+        return chosen if whole else frozenset()
 
     def _loss(self, budget: Budget) -> float:
         signature = self._task.bundle.manifest.signature

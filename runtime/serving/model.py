@@ -20,11 +20,10 @@ from ..verify import golden_rows
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Hashable, Mapping
 
     from numpy.typing import NDArray
 
-    from ...bundle import GoldenCase
     from ...signature import Signature
     from ..ort import OrtOptions
     from ..session import Session
@@ -154,7 +153,6 @@ class ServedModel:
         """
         bundle = Bundle.open(path)
         bundle.check()
-        cases = bundle.golden()
         modes = [mode for mode in ("offline", STREAMING) if _has(bundle, options, mode)]
         if not modes:
             there = ", ".join(f"'{one.key}'" for one in bundle.manifest.variants)
@@ -164,7 +162,7 @@ class ServedModel:
             for mode in modes:
                 session = _open(bundle, options, mode)
                 running[mode] = Running(session=session, engine=_engine(session, options))
-                _prove(bundle, session, cases)
+                _prove(bundle, session)
         except BaseException:
             for one in running.values():
                 one.close()
@@ -305,9 +303,10 @@ def _engine(session: Session, options: ModelOptions) -> Engine:
         raise
 
 
-def _prove(bundle: Bundle, session: Session, cases: Sequence[GoldenCase]) -> None:
+def _prove(bundle: Bundle, session: Session) -> None:
     if session.bundle.sha256 != bundle.sha256:
         raise ModelUnavailableError(f"bundle '{bundle.path}' was changed while it was loaded. Load it again.")
+    cases = bundle.golden(session.variant)
     if not cases:
         raise ModelUnavailableError(
             f"bundle '{bundle.path}' holds no golden vectors, so nothing proves it. Export it again."
@@ -315,9 +314,10 @@ def _prove(bundle: Bundle, session: Session, cases: Sequence[GoldenCase]) -> Non
     row = next((one for one in golden_rows(session, cases) if not one.passed), None)
     if row is None:
         return
+    whose = "the proven" if session.variant.golden else "its source's"
     found = row.reason or f"it differs by {row.max_abs_diff:.3g}, allowed is {row.allowed:.3g}"
     raise ModelUnavailableError(
-        f"variant '{session.variant.key}' of '{bundle.path}' does not give its source's answers on {session.provider}: "
+        f"variant '{session.variant.key}' of '{bundle.path}' does not give {whose} answers on {session.provider}: "
         f"output '{row.output}' of golden case {row.case}: {found}. See: rnnx verify '{bundle.path}'."
     )
 

@@ -7,14 +7,17 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner
+from onnx import numpy_helper
 
+import rnnx
 from rnnx.benchmarks.bench import bench, candidates, peers
 from rnnx.benchmarks.bench.bench import plan_bench, run_bench
 from rnnx.benchmarks.bench.request import Origin, Request
 from rnnx.benchmarks.bench.schedule import Pace
-from rnnx.bundle import Bundle, write_manifest
+from rnnx.bundle import Bundle, golden_bytes, write_manifest
 from rnnx.cli.main import main
 from rnnx.exporters import counting
 from rnnx.signature import AxisRange
@@ -232,6 +235,32 @@ def faked(monkeypatch):
         return made
 
     return install
+
+
+def test_a_variant_that_may_choose_otherwise_is_held_to_its_own_golden_vectors(tiny, tmp_path):
+    path = shutil.copytree(tiny.bundle, tmp_path / "tiny.rnnx")
+    bundle = Bundle.open(path)
+    model = onnx.load(path / "fp32-offline.onnx")
+    for one in model.graph.initializer:
+        if one.data_type == onnx.TensorProto.FLOAT:
+            one.CopyFrom(numpy_helper.from_array(1.5 * numpy_helper.to_array(one), one.name))
+    onnx.save(model, path / "int8-offline.onnx")
+    (path / "own.npz").write_bytes(golden_bytes([]))
+    other = replace(bundle.variant(), precision="int8", file="int8-offline.onnx", golden="own.npz")
+    write_manifest(path, replace(bundle.manifest, variants=(*bundle.manifest.variants, other)))
+    plan = request(replace(tiny, bundle=str(path)), precisions=("fp32", "int8"))
+    report = run_bench(plan_bench(plan), pace=PACE)
+    assert [row.agreement.agrees for row in report.rows] == [True, False]
+    with rnnx.load(path, precision="int8") as session:
+        own = [replace(case, outputs=session.run(case.inputs)) for case in bundle.golden()]
+    (path / "own.npz").write_bytes(golden_bytes(own))
+    write_manifest(path, Bundle.open(path).manifest)
+    report = run_bench(plan_bench(plan), pace=PACE)
+    assert report.passed
+    assert report.rows[1].agreement.max_abs_diff > report.rows[1].agreement.allowed
+    assert [row.note for row in report.rows] == [
+        "", "may choose otherwise than fp32; held to golden vectors of its own"
+    ]  # fmt: skip
 
 
 def test_a_candidate_that_is_wrong_is_seen(tiny, faked):

@@ -23,7 +23,8 @@ from rnnx.bundle import Bundle, GoldenCase, golden_bytes, write_manifest
 from rnnx.cli.main import main
 from rnnx.errors import BudgetError, BundleError, InputError, LoweringError, SessionError
 from rnnx.exporters import export
-from rnnx.manifest import GOLDEN, MANIFEST, Quantization, Tolerance
+from rnnx.manifest import GOLDEN, MANIFEST, Tolerance
+from rnnx.precision import Quantization
 from rnnx.runtime.machine import cores, cpu
 from rnnx.signature import AxisRange
 
@@ -342,6 +343,33 @@ def test_answers_that_are_off_are_refused(path, other):
     assert bench.obstacle(Setup(precision="fp16", threads=1)) == ""
     unknown = Setup(precision="fp32", threads=1, session_options=(("optimized_model_filepath", "x"),))
     assert bench.obstacle(unknown).startswith("refused: the bundle's tuned entry sets 'optimized_model_filepath'")
+
+
+def test_a_variant_with_golden_vectors_of_its_own_is_held_to_them(path, other):
+    """It may choose otherwise than fp32, so there are no decibels to measure; what its metric lost is recorded."""
+    made = Quantization(budget="metric", limit=0.01, loss=0.004, data="held out", metric="accuracy", agreement=0.9)
+    add(path, "int8", graph=other.path / other.variant().file, quantization=made)
+    bundle = Bundle.open(path)
+    with rnnx.load(other.path) as session:
+        own = [replace(case, outputs=session.run(case.inputs)) for case in bundle.golden()]
+    (path / "own.npz").write_bytes(golden_bytes(own))
+    changed = tuple(
+        replace(one, golden="own.npz" if one.precision == "int8" else "") for one in bundle.manifest.variants
+    )
+    write_manifest(path, replace(bundle.manifest, variants=changed))
+    bundle = Bundle.open(path)
+    inputs = {"x": np.zeros((1, 1, 3), np.float32)}
+    bench = SessionBench(bundle, provider="cpu", mode="offline", inputs=inputs, objective="p50", seed=0)
+    for precision in ("fp32", "int8"):
+        assert bench.obstacle(Setup(precision=precision, threads=1)) == ""
+    one = bundle.variant("int8")
+    for text, told, allowed in (
+        ("0.5%", "0.004 accuracy (recorded)", True),
+        ("0.3%", "0.004 accuracy (recorded)", False),
+        ("1dB", "cannot be measured in dB: it may choose otherwise than fp32, and was proven by a metric", False),
+    ):
+        found = losses(bundle, [one], MaxLoss.parse(text), provider="cpu", cases=bundle.golden())["int8-offline"]
+        assert (found.text, found.allowed) == (told, allowed)
 
 
 def test_from_end_to_end(path, monkeypatch, tmp_path):

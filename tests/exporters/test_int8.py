@@ -373,11 +373,33 @@ def test_weights_are_rounded_to_the_nearest_of_255_steps_of_their_column():
     matrix[:, 3] = 0
     quantized, scale = in_columns(matrix)
     assert quantized.dtype == np.int8
-    assert np.abs(quantized.astype(int)).max(axis=0).tolist() == [127, 127, 127, 0, 127, 127]
     assert (np.abs(quantized * scale - matrix) <= scale / 2 * (1 + 1e-5)).all()
     rows, row_scale = in_rows(matrix.T)
-    np.testing.assert_array_equal(rows, quantized.T)
-    np.testing.assert_array_equal(row_scale, scale)
+    assert np.abs(rows.astype(int)).max(axis=1).tolist() == [127, 127, 127, 0, 127, 127]
+    assert (np.abs(rows * row_scale[:, None] - matrix.T) <= row_scale[:, None] / 2 * (1 + 1e-5)).all()
+    # Columns are as fine as pairs of one sign allow; a column that has none is as fine as a row.
+    assert (row_scale <= scale * (1 + 1e-6)).all()
+    assert (scale <= 2 * row_scale).all()
+    alternating = np.where(np.arange(40)[:, None] % 2, np.abs(matrix), -np.abs(matrix))
+    np.testing.assert_array_equal(in_columns(alternating)[1], row_scale)
+
+
+@pytest.mark.parametrize("inputs", [1, 2, 7, 40, 513])
+@pytest.mark.parametrize("magnitude", [1e-30, 1.0, 1e30])
+def test_no_pair_of_weights_can_saturate(inputs, magnitude):
+    """A processor without VNNI adds products with unsigned eight bits up in pairs, to 16 bits that saturate."""
+    rng = np.random.default_rng(inputs)
+    kinds = [rng.standard_normal((inputs, 50)), rng.uniform(-1, 1, (inputs, 50)), np.ones((inputs, 50))]
+    for matrix in (*kinds, *(-np.abs(one) for one in kinds)):
+        columns, _ = in_columns((magnitude * matrix).astype(np.float32))
+        whole = np.concatenate([columns, np.zeros((inputs % 2, 50), np.int8)]).astype(int)
+        sums = whole[0::2] + whole[1::2]
+        assert np.abs(whole).max() <= 127
+        assert 120 <= max(np.abs(sums).max(), np.abs(whole).max()) <= 128
+        # Each product may be with 0 or 255.
+        for one in (sums, whole[0::2], whole[1::2]):
+            assert (255 * one).min() >= -(2**15)
+            assert (255 * one).max() < 2**15
 
 
 def test_names_that_are_taken_are_left_alone():

@@ -73,6 +73,46 @@ def test_a_wrong_answer_does_not_pass(make_lstm, golden, output, wrong, reason):
     assert data["passed"] is False
 
 
+def with_own(path, cases, *, file="int8-offline.golden.npz"):
+    """The int8 variant's own golden vectors; the bundle's are as they were."""
+    manifest = Bundle.open(path).manifest
+    (path / file).write_bytes(golden_bytes(cases))
+    variants = tuple(replace(one, golden=file if one.precision == "int8" else "") for one in manifest.variants)
+    write_manifest(path, replace(manifest, variants=variants))
+
+
+def test_a_variant_with_golden_vectors_of_its_own_is_held_to_them_alone(make_lstm, golden):
+    """Whatever the bundle's say of it; and fp32 to the bundle's, whatever its say."""
+    others = [replace(one, outputs={name: array + 1 for name, array in one.outputs.items()}) for one in golden]
+    path = make_lstm("own.rnnx", precisions=("fp32", "int8"), golden=others)
+    with_own(path, golden[1:])
+    report = verify(path, provider="cpu")
+    assert {(row.variant, row.passed) for row in report.rows} == {("fp32-offline", False), ("int8-offline", True)}
+    assert {row.case for row in report.rows if row.variant == "int8-offline"} == {0, 1}
+    assert report.own == {"int8-offline": "no record says"}
+    assert json.loads(json.dumps(report.to_json()))["own"] == report.own
+    path = make_lstm("bundles.rnnx", precisions=("fp32", "int8"), golden=golden)
+    with_own(path, others)
+    assert {(row.variant, row.passed) for row in verify(path).rows} == {("fp32-offline", True), ("int8-offline", False)}
+    assert verify(path, precision="fp32").own == {}
+
+
+@pytest.mark.parametrize(
+    ("cases", "reason"),
+    [
+        (lambda _: [], "'int8-offline.golden.npz' holds no case"),
+        (lambda found: [replace(found[0], outputs={})], "'int8-offline.golden.npz' holds no such output"),
+    ],
+)
+def test_golden_vectors_of_its_own_that_say_nothing_prove_nothing(make_lstm, golden, cases, reason):
+    """Though there are others that pass."""
+    path = make_lstm(precisions=("fp32", "int8"), golden=golden)
+    with_own(path, cases(golden))
+    report = verify(path)
+    assert not report.passed
+    assert {row.reason for row in report.rows if row.variant == "int8-offline"} == {reason}
+
+
 def test_no_cases_prove_nothing(lstm):
     change(lstm, [])
     report = verify(lstm)

@@ -75,10 +75,14 @@ def write_leaky(
     chunks=None,
     proven_decay=None,
     golden=True,
+    own="",
     extra=(),
     overwrite=False,
 ):
-    """A bundle; ``proven_decay`` gives golden vectors of another model, so that it does not pass them."""
+    """A bundle; ``proven_decay`` gives golden vectors of another model, so that it does not pass them.
+
+    ``own`` names a file of ``extra`` that holds golden vectors of the variants' own.
+    """
     x, y = (parse_tensor(f"{name}: float32[batch, time, {HIDDEN}]") for name in "xy")
     kept, following = (parse_tensor(f"{name}: float32[batch, {HIDDEN}]") for name in ("sum", "sum_next"))
     face = Signature(inputs=(x,), outputs=(y,))
@@ -93,6 +97,7 @@ def write_leaky(
             operators={"Scan": 1},
             signature=stream if mode == "streaming" else None,
             chunks=chunks if mode == "streaming" else None,
+            golden=own,
         )
         for mode in modes
     )

@@ -71,6 +71,18 @@ def test_a_bundle_that_is_not_proven_is_never_ready(kit, tmp_path, wrong, reason
         ServedModel.load("bad", path, ModelOptions(provider="cpu"))
 
 
+def test_golden_vectors_of_its_own_are_what_a_variant_is_held_to(kit, leaky_path, tmp_path):
+    right = (leaky_path / "golden.npz").read_bytes()
+    wrong = (kit.write(tmp_path / "other.rnnx", decay=0.4) / "golden.npz").read_bytes()
+    path = kit.write(tmp_path / "good.rnnx", proven_decay=0.4, own="own.npz", extra={"own.npz": right})
+    ServedModel.load("good", path, ModelOptions(provider="cpu")).close()
+    path = kit.write(tmp_path / "bad.rnnx", own="own.npz", extra={"own.npz": wrong})
+    with pytest.raises(
+        ModelUnavailableError, match="does not give the proven answers on cpu: output 'y' of golden case 0"
+    ):
+        ServedModel.load("bad", path, ModelOptions(provider="cpu"))
+
+
 def test_a_file_that_no_session_reads_is_hashed_too(kit, tmp_path):
     path = kit.write(tmp_path / "bad.rnnx", extra={"report.txt": b"fine"})
     (path / "report.txt").write_bytes(b"bad!")
