@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .pronounced import espeak
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -113,12 +115,14 @@ class EspeakVoice:
         character: out of :data:`CHARACTERS`, or empty for the accent's own.
         pitch: from 0 to 99.
         words_per_minute: how fast.
+        clear: whether it says ``-ty`` and ``-teen`` clearly (:mod:`.pronounced`).
     """
 
     accent: str = "en-us"
     character: str = ""
     pitch: int = 50
     words_per_minute: int = 150
+    clear: bool = False
 
     @property
     def program(self) -> str:
@@ -129,4 +133,4 @@ class EspeakVoice:
         """The command that writes ``text`` as a WAV file to ``output``."""
         voice = f"{self.accent}+{self.character}" if self.character else self.accent
         settings = ["-v", voice, "-p", str(self.pitch), "-s", str(self.words_per_minute)]
-        return [self.program, *settings, "-w", str(output), text]
+        return [self.program, *settings, "-w", str(output), espeak(text) if self.clear else text]

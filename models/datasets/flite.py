@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .pronounced import flite_lexicon
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -21,11 +23,13 @@ class FliteVoice:
         speaker: out of :data:`SPEAKERS`.
         stretch: factor on durations.
         pitch: factor on the pitch.
+        clear: whether it says ``-ty`` and ``-teen`` clearly (:mod:`.pronounced`).
     """
 
     speaker: str = "slt"
     stretch: float = 1.0
     pitch: float = 1.0
+    clear: bool = False
 
     @property
     def program(self) -> str:
@@ -36,4 +40,8 @@ class FliteVoice:
         """The command that writes ``text`` as a WAV file to ``output``."""
         hertz = SPEAKERS[self.speaker] * self.pitch
         settings = ["--setf", f"duration_stretch={self.stretch}", "--setf", f"int_f0_target_mean={hertz}"]
+        if self.clear:
+            lexicon = output.with_name("lexicon.txt")
+            lexicon.write_text(flite_lexicon())
+            settings += ["-add_lex", str(lexicon)]
         return [self.program, "-voice", self.speaker, *settings, "-t", text, "-o", str(output)]

@@ -12,7 +12,7 @@ import tempfile
 import wave
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class SpeechProgramError(RnnxError, RuntimeError):
 
 
 class Voice(Protocol):
-    """Somebody who can speak: a frozen dataclass of a program's settings."""
+    """Somebody who can speak, text by text: a frozen dataclass of a program's settings."""
 
     @property
     def program(self) -> str:
@@ -43,6 +43,33 @@ class Voice(Protocol):
 
     def command(self, text: str, output: Path) -> list[str]:
         """The command that writes ``text`` as a WAV file to ``output``."""
+        ...
+
+
+@runtime_checkable
+class Speaker(Protocol):
+    """Somebody who says many texts in one go, as what is slow to start does: a frozen dataclass of settings."""
+
+    @property
+    def program(self) -> str:
+        """What speaks: the name of a program or of a Python package."""
+        ...
+
+    def version(self) -> str:
+        """Which one of it.
+
+        Raises:
+            MissingDataError: it is not installed.
+        """
+        ...
+
+    def speak(self, texts: Sequence[str]) -> list[tuple[NDArray[np.float64], int]]:
+        """For each text its samples, float64 ``(samples,)`` from -1 to 1, and their rate.
+
+        Raises:
+            MissingDataError: what it needs is not installed.
+            SpeechProgramError: it failed.
+        """
         ...
 
 
@@ -59,7 +86,7 @@ class Corpus:
     clips: tuple[NDArray[np.int16], ...]
 
 
-def corpus(voice: Voice, texts: Sequence[str], folder: Path | None = None) -> Corpus:
+def corpus(voice: Voice | Speaker, texts: Sequence[str], folder: Path | None = None) -> Corpus:
     """Let a voice say these texts, or read what it said before.
 
     Args:
@@ -73,10 +100,16 @@ def corpus(voice: Voice, texts: Sequence[str], folder: Path | None = None) -> Co
         SpeechProgramError: it failed.
     """
     folder = _cache() if folder is None else folder
-    wanted = json.dumps([type(voice).__name__, asdict(voice), list(texts), version(voice.program)])  # type: ignore[call-overload]
+    # What is off is left out, so that what is kept stays good when a voice learns something new.
+    settings = {name: value for name, value in asdict(voice).items() if value is not False}  # type: ignore[call-overload]
+    release = voice.version() if isinstance(voice, Speaker) else version(voice.program)
+    wanted = json.dumps([type(voice).__name__, settings, list(texts), release])
     path = folder / f"{voice.program}-{hashlib.sha256(wanted.encode()).hexdigest()[:20]}.npz"
     if not path.is_file():
-        clips = [said(voice, text) for text in texts]
+        if isinstance(voice, Speaker):
+            clips = [_clip(*sound, said=text) for sound, text in zip(voice.speak(texts), texts, strict=True)]
+        else:
+            clips = [said(voice, text) for text in texts]
         stream = io.BytesIO()
         np.savez(stream, samples=np.concatenate(clips), lengths=np.array([len(clip) for clip in clips]))
         folder.mkdir(parents=True, exist_ok=True)
@@ -97,19 +130,43 @@ def said(voice: Voice, text: str) -> NDArray[np.int16]:
         MissingDataError: the program is not installed.
         SpeechProgramError: it failed.
     """
-    _find(voice.program)
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "said.wav"
         command = voice.command(text, output)
-        done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)  # noqa: S603
-        if done.returncode or not output.is_file():
-            raise SpeechProgramError(
-                f"'{' '.join(command)}' ended with {done.returncode} and said: {done.stderr.strip() or 'nothing'}"
-            )
-        samples, rate = read_wav(output.read_bytes())
+        run(command, [output])
+        sound = read_wav(output.read_bytes())
+    return _clip(*sound, said=" ".join(command))
+
+
+def run(command: Sequence[str], outputs: Sequence[Path], entered: str | None = None) -> str:
+    """Run a program for speech.
+
+    Args:
+        command: its name and arguments.
+        outputs: files that it is to write.
+        entered: what is typed into it.
+
+    Returns:
+        What it printed.
+
+    Raises:
+        MissingDataError: the program is not installed.
+        SpeechProgramError: it failed, or left a file out.
+    """
+    find_program(command[0])
+    done = subprocess.run(command, capture_output=True, text=True, check=False, input=entered or "")  # noqa: S603
+    if done.returncode or not all(output.is_file() for output in outputs):
+        raise SpeechProgramError(
+            f"'{' '.join(command)}' ended with {done.returncode} and said: {done.stderr.strip() or 'nothing'}"
+        )
+    return done.stdout
+
+
+def _clip(samples: NDArray[np.float64], rate: int, *, said: str) -> NDArray[np.int16]:
+    """A clip as it is kept."""
     samples = resampled(trimmed(samples), SAMPLE_RATE / rate)
     if not len(samples):
-        raise SpeechProgramError(f"'{' '.join(command)}' wrote silence.")
+        raise SpeechProgramError(f"'{said}' came out as silence.")
     return np.clip(np.round(samples * _FULL_SCALE), -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)
 
 
@@ -163,12 +220,17 @@ def version(program: str) -> str:
     Raises:
         MissingDataError: it is not installed.
     """
-    found = subprocess.run([_find(program), "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+    found = subprocess.run([find_program(program), "--version"], capture_output=True, text=True, check=False)  # noqa: S603
     lines = [line.strip() for line in (found.stdout + found.stderr).splitlines()]
     return next((line for line in lines if "version" in line.lower() or "eSpeak" in line), "unknown")
 
 
-def _find(program: str) -> str:
+def find_program(program: str) -> str:
+    """Where a program is.
+
+    Raises:
+        MissingDataError: it is not installed.
+    """
     path = shutil.which(program)
     if path is None:
         raise MissingDataError(

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..datasets.spoken import SAMPLE_RATE, resampled
+from .held_out import compressed, expanded
+from .tempo import retimed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +28,7 @@ class Augmentation:
 
     Attributes:
         warp: a voice becomes at most this factor higher and faster, or deeper and slower.
+        tempo: a part of a clip becomes longer or shorter by at most the factor ``exp(tempo)``.
         gap_s: longest silence between clips, in seconds.
         edge_s: longest silence before and behind, in seconds.
         room: share of recordings with a room.
@@ -33,16 +36,19 @@ class Augmentation:
         filter_db: standard deviation of a random filter, in decibels.
         noise: share of recordings with noise.
         quietest_snr_db: of the loudest noise, in decibels; the quietest is at 45.
+        coded: share of recordings in 8 bits, as telephones send them.
     """
 
-    warp: float = 1.3
+    warp: float = 1.15
+    tempo: float = 0.4
     gap_s: float = 0.25
     edge_s: float = 0.35
     room: float = 0.4
     band: float = 0.3
-    filter_db: float = 5.0
+    filter_db: float = 4.0
     noise: float = 0.7
     quietest_snr_db: float = 12.0
+    coded: float = 0.3
 
 
 def recording(
@@ -64,7 +70,8 @@ def recording(
         if number:
             parts.append(_silence(settings.gap_s, generator))
         loud = 10.0 ** (generator.uniform(-6.0, 0.0) / 20.0) / max(1, int(np.abs(clip.astype(np.int32)).max()))
-        parts.append(resampled(clip * loud, factor))
+        spoken = resampled(clip * loud, factor)
+        parts.append(retimed(spoken, settings.tempo, generator) if settings.tempo else spoken)
     ends = np.cumsum([len(part) for part in parts]).tolist()
     # Silence and clips take turns.
     spans = list(zip(ends[0::2], ends[1::2], strict=False))
@@ -81,7 +88,10 @@ def recording(
     if generator.random() < settings.noise or not len(clips):
         snr = generator.uniform(settings.quietest_snr_db, 45.0)
         sound += _noise(length, curve, generator) * (0.25 * peak * 10.0 ** (-snr / 20.0))
-    return np.clip(sound, -1.0, 1.0).astype(np.float32), spans
+    sound = np.clip(sound, -1.0, 1.0)
+    if generator.random() < settings.coded:
+        return expanded(compressed(sound)), spans
+    return sound.astype(np.float32), spans
 
 
 #: Samples of silence at the least behind a recording's last word.

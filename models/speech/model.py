@@ -147,9 +147,9 @@ class ListeningRecogniser(Recogniser):
 
 def build_offline() -> RecordingRecogniser:
     """The recogniser of whole recordings, with fresh weights."""
-    return RecordingRecogniser(bidirectional=True)
+    return RecordingRecogniser(bidirectional=True, channels=192, hidden_size=160)
 
 
 def build_streaming() -> ListeningRecogniser:
     """The recogniser that answers while it listens, with fresh weights."""
-    return ListeningRecogniser(bidirectional=False, hidden_size=192)
+    return ListeningRecogniser(bidirectional=False, channels=192, hidden_size=256)

@@ -11,13 +11,14 @@ from torch import nn
 
 from ...runtime import ctc
 from ..datasets.spoken import Corpus, corpus
+from ..ragged import alike, pad
 from ..training import Recipe, fit, seeded
-from ..training.batches import buckets, pad
+from ..training.batches import buckets
 from ..zoo.edit_distance import edit_distance
 from .augment import Augmentation, recording
 from .scoring import STRIDE
 from .varied import varied
-from .voices import texts, training_voices, validation_voices
+from .voices import person, texts, training_voices, validation_voices
 from .words import BLANK, WORDS, classes
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from ..datasets.spoken import Voice
+    from ..datasets.spoken import Speaker, Voice
     from ..zoo.system import Training
     from .model import Recogniser
 
@@ -49,7 +50,7 @@ class Plan:
         recipe: of the training module.
         augmentation: how recordings are varied.
         silence: share of recordings in which nobody speaks.
-        people: share of recordings by flite's voices, which were built from people's recordings.
+        people: share of recordings by voices that were built from people's recordings.
         words: share of recordings of one single word.
         masks: bands and frames hidden of a recording, the most of each at a time.
         alignment: weight of the answers that are known beside CTC.
@@ -59,19 +60,19 @@ class Plan:
 
     recipe: Recipe = field(
         default_factory=lambda: Recipe(
-            steps=2400, batch_size=32, learning_rate=4e-3, average_decay=0.99, validate_every=300
+            steps=5400, batch_size=32, learning_rate=3e-3, average_decay=0.99, validate_every=600
         )
     )
     augmentation: Augmentation = field(default_factory=Augmentation)
     silence: float = 0.03
-    people: float = 0.5
+    people: float = 0.65
     words: float = 0.6
     masks: tuple[int, int] = (5, 6)
     alignment: float = 2.0
     delay: int = 0
 
 
-def load(voices: Sequence[Voice], first: int, folder: Path | None) -> list[Corpus]:
+def load(voices: Sequence[Voice | Speaker], first: int, folder: Path | None) -> list[Corpus]:
     """What these voices say; ``first`` is the number of the first one's texts."""
     return [corpus(voice, texts(number), folder) for number, voice in enumerate(voices, first)]
 
@@ -91,11 +92,12 @@ def train(build: Callable[[], Recogniser], training: Training, plan: Plan | None
     voices = training_voices()
     spoken = load(voices, 0, training.data)
     recipe = plan.recipe.for_training(training)
-    draw = _drawer(spoken, [voice.program == "flite" for voice in voices], plan)
+    draw = _drawer(spoken, [person(voice) for voice in voices], plan)
     with seeded(recipe.seed):
         model = build()
     _normalise(model, draw)
-    judged = validation(load(validation_voices(), len(voices), training.data), plan.delay)
+    kept_back = validation_voices()
+    judged = validation(load(kept_back, len(voices), training.data), [person(one) for one in kept_back], plan.delay)
 
     def batches(generator: np.random.Generator) -> Iterator[tuple[Tensor, ...]]:
         for _ in range(_BATCHES // (_TOGETHER * _TIMES)):
@@ -132,13 +134,21 @@ def loss(module: Any, batch: tuple[Tensor, ...], plan: Plan) -> Tensor:  # noqa:
     return total + plan.alignment * aligned
 
 
-def validation(spoken: Sequence[Corpus], delay: int = 0) -> list[tuple[NDArray[np.float32], str]]:
-    """Recordings of voices that were kept back, a few of each, varied a little and always in the same way."""
+def validation(
+    spoken: Sequence[Corpus], who: Sequence[str | None], delay: int = 0
+) -> list[tuple[NDArray[np.float32], str]]:
+    """Recordings of voices that were kept back, varied a little and always in the same way.
+
+    Most are of people's voices, and of words alone, as what is held out is.
+    """
     generator = np.random.default_rng(23)
-    settings = Augmentation(warp=1.05, room=0.3, noise=0.5, quietest_snr_db=15.0)
+    settings = Augmentation(warp=1.05, tempo=0.2, room=0.3, noise=0.5, quietest_snr_db=15.0)
     chosen = []
-    for said in spoken:
-        for number in generator.choice(len(said.texts), 12, replace=False):
+    for said, name in zip(spoken, who, strict=True):
+        words, runs = (5, 1) if name is None else (16, 4)
+        numbers = [*generator.choice(len(WORDS), words, replace=False)]
+        numbers += [*generator.choice(np.arange(len(WORDS), len(said.texts)), runs, replace=False)]
+        for number in numbers:
             sound, _ = recording([said.clips[number]], settings, generator)
             chosen.append((np.pad(sound, (0, delay * STRIDE)), said.texts[number].translate(_ENDING)))
     return chosen
@@ -185,13 +195,16 @@ def targets(
     return wanted
 
 
-def _drawer(spoken: Sequence[Corpus], person: Sequence[bool], plan: Plan) -> Callable[[np.random.Generator], Example]:
-    """A function that makes one recording and its classes."""
-    people = [one for one, is_person in zip(spoken, person, strict=True) if is_person]
-    others = [one for one, is_person in zip(spoken, person, strict=True) if not is_person]
+def _drawer(
+    spoken: Sequence[Corpus], who: Sequence[str | None], plan: Plan
+) -> Callable[[np.random.Generator], Example]:
+    """A function that makes one recording and its classes; each person's voices are drawn as often as another's."""
+    others = [one for one, name in zip(spoken, who, strict=True) if name is None]
+    names = sorted({name for name in who if name is not None})
+    people = [[one for one, other in zip(spoken, who, strict=True) if other == name] for name in names]
 
     def draw(generator: np.random.Generator) -> Example:
-        group = people if generator.random() < plan.people else others
+        group = people[generator.integers(len(people))] if people and generator.random() < plan.people else others
         said = group[generator.integers(len(group))]
         kind = generator.choice(3, p=(plan.words, (1 - plan.words) / 2, (1 - plan.words) / 2))
         if generator.random() < plan.silence:
@@ -233,9 +246,8 @@ def _normalise(model: Recogniser, draw: Callable[[np.random.Generator], Example]
 def _error(module: Any, judged: Sequence[tuple[NDArray[np.float32], str]]) -> float:  # noqa: ANN401  (a Recogniser)
     """Share of wrong words."""
     wrong = total = 0
-    order = sorted(range(len(judged)), key=lambda number: len(judged[number][0]))
-    for start in range(0, len(order), 64):
-        chosen = [judged[number] for number in order[start : start + 64]]
+    for rows in alike((len(sound) for sound, _ in judged), 64):
+        chosen = [judged[row] for row in rows]
         samples, lengths = pad([sound for sound, _ in chosen])
         frames = (torch.from_numpy(lengths) + (STRIDE - 1)) // STRIDE
         log_probs = module.encode(module.features(torch.from_numpy(samples)), frames)

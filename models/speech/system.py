@@ -53,13 +53,13 @@ def describe(about: str, lengths: str | None = None) -> Description:
 
 
 def train_offline(training: Training) -> nn.Module:
-    """Train on what ``flite`` and ``espeak-ng`` say; ``training.data`` is where their sound is kept."""
+    """Train on what synthetic voices say (:mod:`.voices`); ``training.data`` is where their sound is kept."""
     return train(build_offline, training)
 
 
 def train_streaming(training: Training) -> nn.Module:
-    """Train the causal twin in the same way, but that it may tell a word 120 ms later."""
-    return train(build_streaming, training, Plan(delay=3))
+    """Train the causal twin in the same way, but that it may tell a word 200 ms later."""
+    return train(build_streaming, training, Plan(delay=5))
 
 
 _METRIC = Metric(name="words right", unit="%", digits=1)
