@@ -66,7 +66,7 @@ def _task(bundle: Bundle) -> list[str]:
     if FILE not in bundle.assets:
         return []
     try:
-        return [describe(bundle_description(bundle))]
+        return [describe(bundle_description(bundle), bundle)]
     except TaskError as error:  # one of a newer rnnx, say: the rest is still worth being seen
         return [f"task: {error}"]
 

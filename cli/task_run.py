@@ -13,6 +13,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from ..bundle import Bundle
     from ..runtime.tasks import Description, Task
     from ..runtime.tasks.results import Result
 
@@ -28,6 +29,9 @@ SOURCES = {
     "csv": ("FILE.csv", "A table over time to read; .npy too. Repeatable."),
 }
 _KINDS = {"text": "text", "audio": "audio", "image": "image", "video": "video", "series": "csv"}
+
+#: How many unknown characters or words a note names.
+_NAMED = 8
 
 #: Options of a task, by the keyword that they set.
 _NUMBERS: dict[str, tuple[str, click.ParamType[Any], str]] = {
@@ -94,7 +98,8 @@ def asked(given: Mapping[str, Any]) -> Asked | None:
     for text in given["option"]:
         name, _, number = text.partition("=")
         try:
-            options[name] = float(number)
+            value = float(number)
+            options[name] = int(value) if value.is_integer() else value
         except ValueError:
             raise click.BadParameter(f"'{text}' must be NAME=NUMBER.", param_hint="'--option'") from None
     if len(kinds) > 1:
@@ -107,7 +112,7 @@ def asked(given: Mapping[str, Any]) -> Asked | None:
     if kinds[0] == "text" and "-" in sources:
         if sources.count("-") > 1:
             raise click.UsageError("--text - is given twice; standard input is read once.")
-        entered = sys.stdin.read().removesuffix("\n")
+        entered = _entered()
         sources = tuple(entered if one == "-" else one for one in sources)
     further = {name: given[name] for name in ("top", "sound", "stream", "chunk")}
     if given["chunk"] is not None and not given["stream"]:
@@ -115,6 +120,14 @@ def asked(given: Mapping[str, Any]) -> Asked | None:
     if given["stream"] and (len(sources) > 1 or options):
         raise click.UsageError("--stream takes one source, and no options of the task.")
     return Asked(kind=kinds[0], sources=sources, options=options, **further)
+
+
+def _entered() -> str:
+    """Standard input, without the newline at its end."""
+    try:
+        return sys.stdin.read().removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"standard input is no text in UTF-8: {error}. Give text.") from None
 
 
 def run_task(bundle: str, wanted: Asked, load_options: Mapping[str, Any], *, as_json: bool) -> None:
@@ -141,10 +154,12 @@ def run_task(bundle: str, wanted: Asked, load_options: Mapping[str, Any], *, as_
             _print_generated(task, wanted)
             return
         results = [_shown(one, wanted.top) for one in task.batch(wanted.sources, **wanted.options)]
+        for source, result in zip(wanted.sources, results, strict=True):
+            _note(task, source, result)
         files = _written(results, wanted.sound)
         if as_json:
             told = [
-                {"input": source, **result.to_json(), **({"file": file} if file else {})}
+                {"input": source, **result.to_json(), **_unknown(task, source), **({"file": file} if file else {})}
                 for source, result, file in zip(wanted.sources, results, files, strict=True)
             ]
             session = task.session
@@ -156,16 +171,39 @@ def run_task(bundle: str, wanted: Asked, load_options: Mapping[str, Any], *, as_
                 click.echo(text if len(results) == 1 else _headed(source, text))
 
 
-def describe(description: Description) -> str:
+def describe(description: Description, bundle: Bundle) -> str:
     """What a task is, in lines for ``rnnx inspect``."""
+    from ..bundle import ASSETS
+
     kind = _KINDS[description.read.kind]
     lines = [f"task: {description.task}: --{kind} {SOURCES[kind][0]} -> {description.write.kind}"]
+    lines += _reads(description)
     if description.about:
         lines.append(description.about)
     if description.options:
         lines.append("options: " + ", ".join(f"{name}={value:g}" for name, value in description.options.items()))
-    lines += [f"try: --{kind} {json.dumps(one, ensure_ascii=False)}" for one in description.samples]
+    # A file to try lies in the bundle.
+    samples = [str(bundle.path / ASSETS / one) if one in bundle.assets else one for one in description.samples]
+    lines += [f"try: --{kind} {json.dumps(one, ensure_ascii=False)}" for one in samples]
     return "\n".join(lines)
+
+
+def _reads(description: Description) -> list[str]:
+    """What a person has to know of what is handed over."""
+    from ..runtime.tasks.read_kinds import AudioRead, SeriesRead
+    from ..runtime.tasks.series import column_names
+
+    read = description.read
+    if isinstance(read, AudioRead):
+        return [f"sound: {read.sample_rate} Hz, others are resampled; at least {read.least_samples} samples of these"]
+    if not isinstance(read, SeriesRead):
+        return []
+    ahead = f", and {read.horizon} rows of the future behind them" if read.horizon else ""
+    gaps = "may be empty" if read.missing == "mask" else "must all be filled"
+    return [
+        f"columns: {', '.join(column_names(read))}",
+        f"rows: at least {read.least_rows}{ahead}; cells {gaps}",
+    ]
 
 
 def _check_kind(bundle: str, given: str, description: Description) -> None:
@@ -184,10 +222,31 @@ def _print_generated(task: Task, wanted: Asked) -> None:
         if number:
             click.echo()
         pieces = task.generate(text, **wanted.options)  # refuses what cannot be read before anything is printed
+        _note(task, text)
         click.echo(task.beginning(text), nl=False)
         for piece in pieces:
             click.echo(piece, nl=False)  # flushes, so that it is read as it is written
         click.echo()
+
+
+def _note(task: Task, source: str, result: Result | None = None) -> None:
+    """Say on standard error what of a text was not known, and where the model was cut off."""
+    from ..runtime.tasks.results import SplitResult, TextResult
+
+    found = task.unknown(source)
+    if found:
+        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        named = ", ".join(map(repr, found[:_NAMED]))
+        click.echo(f"note: the model does not know {named}{more}; it was read as something unknown.", err=True)
+    parts = result.results if isinstance(result, SplitResult) else [result]
+    if any(isinstance(one, TextResult) and not one.ended for one in parts):
+        click.echo("note: the answer was cut off: the model did not come to an end. It may be wrong.", err=True)
+
+
+def _unknown(task: Task, source: str) -> dict[str, list[str]]:
+    """The same for programs."""
+    found = task.unknown(source)
+    return {"unknown": list(found)} if found else {}
 
 
 def _print_stream(task: Task, wanted: Asked, *, as_json: bool) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,14 @@ from .progress import lines, steps
 from .table import table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..models.zoo.evaluating import Evaluation
+
+
+_DATA = click.option(
+    "--data", type=click.Path(path_type=Path), help="Folder with the unpacked data, if it is not installed."
+)
 
 
 @click.group("zoo")
@@ -20,7 +29,7 @@ def command() -> None:
     """Systems that are trained on real data: list them, export them, train them again, score them."""
 
 
-@command.command("list")
+@command.command("list", short_help="List the systems: what each does and reaches.")
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 def list_(*, as_json: bool) -> None:
     """List the systems: what each does, of what it is built, what it learned from and what it reaches."""
@@ -44,20 +53,38 @@ def list_(*, as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=1))
         return
     columns = ("name", "task", "architecture", "metric", "size_bytes", "data", "licence")
-    click.echo(table(columns, [[row[column] for column in columns] for row in rows]))
+    wide = table(columns, [[row[column] for column in columns] for row in rows])
+    narrow = sys.stdout.isatty() and len(wide.split("\n", 1)[0]) > shutil.get_terminal_size().columns
+    click.echo("\n\n".join(map(_block, rows)) if narrow else wide)
 
 
-@command.command("export")
+def _block(row: Mapping[str, Any]) -> str:
+    """What is known of a system in a few lines, for a terminal that is too narrow for the table."""
+    size = "" if row["size_bytes"] is None else f", {row['size_bytes'] / 1e6:.2f} MB"
+    return "\n".join(
+        (
+            f"{row['name']}: {row['task']}",
+            f"  {row['metric']}{size}",
+            f"  {row['architecture']}",
+            f"  data: {row['data']}; {row['licence']}",
+        )
+    )
+
+
+@command.command("export", short_help="Export a system as a proven bundle.")
 @click.argument("name")
 @click.option("-o", "--out", required=True, metavar="NAME.rnnx", help="The bundle to write.")
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Other weights, from 'rnnx zoo train'.")
+@_DATA
 @click.option("--no-int8", is_flag=True, help="No int8 variants.")
 @click.option("--force", is_flag=True, help="Replace a bundle that stands there.")
-def export(name: str, out: str, checkpoint: Path | None, *, no_int8: bool, force: bool) -> None:
+def export(name: str, out: str, checkpoint: Path | None, data: Path | None, *, no_int8: bool, force: bool) -> None:
     """Export NAME as a proven bundle that does its job without torch."""
     from ..models.zoo.exporting import export_system
 
-    made = export_system(name, out, checkpoint=checkpoint, int8=not no_int8, overwrite=force, progress=lines())
+    made = export_system(
+        name, out, checkpoint=checkpoint, data=data, int8=not no_int8, overwrite=force, progress=lines()
+    )
     files = made.bundle.manifest.files
     for variant in made.bundle.manifest.variants:
         size = sum(files[file].size_bytes for file in (variant.file, *variant.data_files))
@@ -67,12 +94,12 @@ def export(name: str, out: str, checkpoint: Path | None, *, no_int8: bool, force
     click.echo(f"wrote {made.bundle.path}")
 
 
-@command.command("train")
+@command.command("train", short_help="Train a system from its data.")
 @click.argument("name")
 @click.option("-o", "--out", metavar="FILE", help="The checkpoint to write.  [default: NAME.safetensors]")
 @click.option("--seed", default=0, show_default=True, help="Of everything that is left to chance.")
 @click.option("--steps", "count", type=click.IntRange(min=1), help="Optimiser steps, in place of the recipe's own.")
-@click.option("--data", type=click.Path(path_type=Path), help="Folder with the unpacked data, if it is not installed.")
+@_DATA
 @click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),
@@ -112,23 +139,31 @@ def train(  # noqa: PLR0917  (click passes them by name)
     click.echo(f"wrote {made.file} (SHA-256 {made.sha256})")
 
 
-@command.command("eval")
+@command.command("eval", short_help="Score every variant of a system's bundle.")
 @click.argument("bundle", type=click.Path())
 @click.option("--system", "name", help="The system, where the bundle does not say it.")
 @click.option(
     "--checkpoint", type=click.Path(path_type=Path), help="Weights of the PyTorch model, if not the committed."
 )
+@_DATA
 @click.option("--provider", default="auto", show_default=True, help="Where to run the bundle.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads within one operator.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def evaluate(
-    bundle: str, name: str | None, checkpoint: Path | None, provider: str, threads: int | None, *, as_json: bool
+def evaluate(  # noqa: PLR0917  (click passes them by name)
+    bundle: str,
+    name: str | None,
+    checkpoint: Path | None,
+    data: Path | None,
+    provider: str,
+    threads: int | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Score every variant of BUNDLE on its task's held-out examples, beside the PyTorch model."""
     from ..models.zoo.evaluating import evaluate_bundle
 
     found = evaluate_bundle(
-        bundle, name=name, checkpoint=checkpoint, provider=provider, threads=threads, progress=lines()
+        bundle, name=name, checkpoint=checkpoint, data=data, provider=provider, threads=threads, progress=lines()
     )
     click.echo(json.dumps(found.to_json(), indent=1) if as_json else _text(found))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -142,10 +143,31 @@ class Answers:
 
 
 def source_runner(module: torch.nn.Module, signature: Signature) -> Runner:
-    """The source as a runner. States that are absent are left to ``forward``'s own default."""
+    """The source as a runner.
+
+    States that are absent are left to ``forward``'s own default; where it has none they are zeros, as a bundle's are.
+    """
+    parameters = inspect.signature(module.forward).parameters
+    begun = [
+        spec
+        for spec in signature.inputs
+        if spec.name in signature.state_names
+        and (parameter := parameters.get(spec.argument.partition(".")[0])) is not None
+        and parameter.default is parameter.empty
+    ]
 
     def infer(inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+        sizes = {
+            axis: size
+            for spec in signature.inputs
+            if spec.name in inputs
+            for axis, size in zip(spec.axes, inputs[spec.name].shape, strict=True)
+        }
+        for spec in begun:
+            if spec.name not in tensors and sizes.keys() >= set(spec.dynamic_axes):
+                shape = [sizes[axis] if isinstance(axis, str) else axis for axis in spec.axes]
+                tensors[spec.name] = torch.zeros(shape, dtype=getattr(torch, spec.dtype))
         with torch.no_grad(), quiet():
             result = flatten_outputs(module(**bind(signature, tensors)))
         return {spec.name: tensor.numpy() for spec, tensor in zip(signature.outputs, result, strict=True)}

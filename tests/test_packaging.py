@@ -30,11 +30,12 @@ RUN = """
 import importlib.util, sys
 import numpy as np
 import rnnx
+from rnnx.models.ragged import pad
 from rnnx.models.speaker import data
 
 bundle, out = sys.argv[1:]
 utterances = data.load("test").utterances[:5]
-features, lengths = data.pad(utterances)
+features, lengths = pad(utterances)
 with rnnx.load(bundle, provider="cpu") as session:
     outputs = session.run({"features": features}, lengths=lengths.tolist())
     alone = session.run({"features": utterances[0][np.newaxis]}, lengths=[len(utterances[0])])
@@ -249,6 +250,7 @@ class TestWheel:
     def test_runs_a_bundle_without_torch(self, make_environment, wheel, speaker, tmp_path):
         import torch
 
+        from rnnx.models.ragged import pad
         from rnnx.models.speaker import data, model
 
         environment = make_environment(f"{wheel}[cpu]")
@@ -257,7 +259,7 @@ class TestWheel:
         assert done.stdout.startswith("None set() ")
         assert str(environment.path) in done.stdout
         with np.load(tmp_path / "out.npz") as out, torch.no_grad():
-            features, lengths = data.pad(data.load("test").utterances[:5])
+            features, lengths = pad(data.load("test").utterances[:5])
             expected = model.load()(torch.from_numpy(features), torch.from_numpy(lengths)).numpy()
             np.testing.assert_allclose(out["batch"], expected, rtol=0, atol=ATOL)
             np.testing.assert_allclose(out["alone"], expected[:1], rtol=0, atol=ATOL)

@@ -127,11 +127,12 @@ def _missing(package: Package, name: str, folder: Path | None) -> str:
         "npm": "in a 'node_modules' here or above",
         "deb": "in the system",
     }
-    nor = ""
-    if folder is not None:
-        nor = f"is not below '{folder}' and " if folder.is_dir() else f"'{folder}' is no folder, and it "
-    what = f"'{name}' of {package.name} {package.version} ({package.kind}, {package.licence})"
-    return f"{what} {nor}is not {places[package.kind]}.\n{_remedy(package)}"
+    what = f"'{name}' of {package.name} {package.version} ({package.kind}, {package.licence}) is"
+    if folder is not None and folder.is_dir():
+        what += f" not below '{folder}' and is"
+    elif folder is not None:
+        what = f"'{folder}' is no folder, and {what}"
+    return f"{what} not {places[package.kind]}.\n{_remedy(package)}"
 
 
 def _remedy(package: Package) -> str:

@@ -31,7 +31,7 @@ def describe() -> Description:
         "calendar and, if known, the temperature.",
         read=SeriesRead(
             tables=(
-                Table(input="past", columns=COLUMNS, fill="last"),
+                Table(input="past", columns=COLUMNS, fill="last", needed=COLUMNS[:1]),
                 Table(input="calendar", columns=CALENDAR, rows="future"),
                 Table(input="temperature", columns=("temperature",), rows="future", mask="known"),
             ),

@@ -35,6 +35,7 @@ FORECAST = System(
     face=FACE,
     assets=_assets,
     held_out=held_out,
+    held_out_in=held_out,
     evaluate=score,
     metric=Metric(name="mean absolute error", unit="GW", higher_is_better=False, digits=3),
     int8_budget=0.003,

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from ...runtime.tasks.description import Characters, Description, TextRead, TokensWrite
 from ..seq2seq.answering import answer
-from ..zoo.system import Face, Metric, Score, System
+from ..zoo.system import Metric, Score, System
 from . import data
 from .exhibit import exhibit
+from .exhibit_cho import exhibit as exhibit_cho
+from .face import FACE, MOST_LETTERS, OPTIONS
 from .model import build, build_cho
 from .recipe import train, train_cho
 from .scoring import errors
@@ -18,22 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..zoo.system import Runner
-
-#: What a search is given unless the user says otherwise.
-OPTIONS: Mapping[str, float] = {"max_length": 32, "beam_width": 4, "length_penalty": 0.6}
-
-FACE = Face(
-    inputs=(
-        f"source: int64[batch, source] < {len(LETTERS)}",
-        "lengths: int64[batch]",
-        "max_length: int64[] >= 1, < 64",
-        "beam_width: int64[] >= 1, < 9",
-        "length_penalty: float32[]",
-    ),
-    outputs=("tokens", "lengths_out", "scores"),
-    lengths=("lengths:source",),
-    streaming="off",
-)
 
 METRIC = Metric(name="phoneme error rate", unit="%", higher_is_better=False)
 
@@ -71,6 +57,7 @@ def assets() -> Mapping[str, bytes]:
             input="source",
             tokenizer=Characters(symbols=tuple(LETTERS), lower=True, replace={"\u2019": "'"}),
             split=True,
+            most=MOST_LETTERS,
         ),
         write=TokensWrite(
             output="tokens",
@@ -112,4 +99,5 @@ G2P_CHO = System(
     metric=METRIC,
     int8_budget=0.005,
     int8_metric=evaluate_some,
+    exhibit=exhibit_cho,
 )

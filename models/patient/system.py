@@ -45,6 +45,7 @@ PATIENT = System(
     face=FACE,
     assets=_assets,
     held_out=load_held_out,
+    held_out_in=load_held_out,
     evaluate=score,
     metric=Metric(name="AUC", digits=3),
     int8_budget=0.01,

@@ -10,8 +10,9 @@ from torch.nn import functional
 
 from ...runtime.tasks.tokenizers import encoder
 from ..datasets.vader import load_lexicon, load_snippets
+from ..ragged import pad
 from ..training import Recipe, fit, seeded
-from ..training.batches import buckets, pad
+from ..training.batches import buckets
 from ..zoo.running import TorchRunner
 from .data import parts, to_held_out
 from .face import FACE

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...runtime.tasks.tokenizers import encoder
 from ..datasets.vader import GENRES
+from ..ragged import alike, pad
 from ..zoo.system import Score
 from .data import NEUTRAL_BELOW, STRONG_FROM
 from .words import load_words, tokenizer
@@ -49,14 +50,9 @@ def positive(runner: Runner, texts: Sequence[str]) -> NDArray[np.float32]:
     """How much more a runner thinks each text positive than negative: float32 ``(texts,)``, a difference of logits."""
     cut = encoder(tokenizer(load_words()[0]))
     ids = [cut.encode(text) for text in texts]
-    order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
     answer = np.zeros(len(ids), dtype=np.float32)
-    for start in range(0, len(order), _BATCH):
-        rows = order[start : start + _BATCH]
-        lengths = np.array([len(ids[row]) for row in rows], dtype=np.int64)
-        tokens = np.zeros((len(rows), lengths.max()), dtype=np.int64)
-        for line, row in zip(tokens, rows, strict=True):
-            line[: len(ids[row])] = ids[row]
+    for rows in alike(map(len, ids), _BATCH):
+        tokens, lengths = pad([np.array(ids[row], dtype=np.int64) for row in rows])
         logits = runner.run({"tokens": tokens, "lengths": lengths})["logits"]
         answer[rows] = logits[:, 1] - logits[:, 0]
     return answer

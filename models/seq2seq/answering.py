@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..training.batches import pad
+from ..ragged import alike, pad
 from .decoding import Greedy
 
 if TYPE_CHECKING:
@@ -85,10 +85,8 @@ def _in_order(
     end: int,
     batch_size: int,
 ) -> list[Tokens]:
-    order = np.argsort([len(source) for source in sources], kind="stable")
     answers: dict[int, Tokens] = {}
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
+    for rows in alike(map(len, sources), batch_size):
         tokens, lengths = run(*pad([sources[row] for row in rows]))
         for row, found, length in zip(rows, tokens, lengths, strict=True):
             said = found[:length].tolist()

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InputError
-from ..training.batches import buckets, pad
+from ..ragged import pad
+from ..training.batches import buckets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -58,22 +58,3 @@ def load(split: SplitName, path: Path = DATA) -> Split:
         lengths: npt.NDArray[np.int64] = archive[f"{split}_lengths"]
         labels: npt.NDArray[np.int64] = archive[f"{split}_labels"]
     return Split(utterances=tuple(np.split(frames, np.cumsum(lengths)[:-1])), labels=labels)
-
-
-def pad(
-    utterances: Sequence[npt.NDArray[np.float32]],
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Make one batch of utterances of different lengths, filled up with zeros at the end.
-
-    Args:
-        utterances: float32 arrays `(time, 12)`.
-
-    Returns:
-        features: float32 `(batch, time, 12)`, `time` being the longest utterance's.
-        lengths: int64 `(batch,)`, each utterance's own number of frames.
-    """
-    lengths = np.array([len(utterance) for utterance in utterances], dtype=np.int64)
-    features = np.zeros((len(utterances), int(lengths.max()), NUM_FEATURES), dtype=np.float32)
-    for row, utterance in zip(features, utterances, strict=True):
-        row[: len(utterance)] = utterance
-    return features, lengths

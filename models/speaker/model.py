@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from .data import NUM_FEATURES, NUM_SPEAKERS, pad
+from ..ragged import pad
+from .data import NUM_FEATURES, NUM_SPEAKERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...runtime.tasks.description import Description, LabelsWrite, SeriesRead, Table
+from ..ragged import pad
 from ..zoo.system import Face, Metric, Score, System
 from . import train as recipe
-from .data import NUM_FEATURES, NUM_SPEAKERS, Split, load, pad
+from .data import NUM_FEATURES, NUM_SPEAKERS, Split, load
 from .evaluate import score
+from .exhibit import exhibit
 from .model import build
 
 if TYPE_CHECKING:
@@ -36,7 +38,8 @@ def describe() -> Description:
     return Description(
         task="speaker-recognition",
         about="Tells which of nine men said the Japanese vowels /ae/: 12 LPC cepstrum coefficients each 6.4 ms.",
-        read=SeriesRead(tables=(Table(input="features", columns=columns),)),
+        # No utterance that it learned from or was scored on is shorter.
+        read=SeriesRead(tables=(Table(input="features", columns=columns),), least_rows=7),
         # The source counts its speakers from 1.
         write=LabelsWrite(output="logits", labels=tuple(f"speaker {number}" for number in range(1, NUM_SPEAKERS + 1))),
     )
@@ -72,4 +75,5 @@ SPEAKER = System(
     evaluate=evaluate,
     metric=Metric(name="accuracy", unit="%"),
     int8_budget=0.005,
+    exhibit=exhibit,
 )

@@ -17,10 +17,11 @@ from torch import nn
 
 from ...atomic import write_atomically
 from .. import training
+from ..ragged import pad
 from ..training import fit, seeded
 from ..training.batches import shuffled
 from .augment import Augmentation, augment, measure
-from .data import load, pad
+from .data import load
 from .evaluate import score
 from .model import build, predictor
 from .progress import progress

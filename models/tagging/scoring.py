@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..ragged import alike
 from ..zoo.system import Score
 from .data import spell
 from .face import LABELS
@@ -45,10 +46,8 @@ def score(runner: Runner, examples: Sequence[Address]) -> Score:
 
 def tag(runner: Runner, addresses: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
     """The label of each word of each address."""
-    order = sorted(range(len(addresses)), key=lambda index: len(addresses[index]))
     found: dict[int, tuple[str, ...]] = {}
-    for start in range(0, len(order), _BATCH):
-        rows = order[start : start + _BATCH]
+    for rows in alike(map(len, addresses), _BATCH):
         letters, lengths = spell([addresses[row] for row in rows])
         best = runner.run({"letters": letters, "lengths": lengths})["logits"].argmax(axis=2)
         for line, size, row in zip(best, lengths, rows, strict=True):

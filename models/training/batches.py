@@ -1,8 +1,8 @@
-"""Batches: sequences of like length together, ragged ones filled up, and one long sequence cut for truncated BPTT."""
+"""The batches of an epoch: in random order, those of like length together, or one long sequence for truncated BPTT."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -52,33 +52,6 @@ def _parts(count: int, batch_size: int) -> int:
     if count < 1 or batch_size < 1:
         raise InputError(f"{count} examples in batches of {batch_size}: at least one of each is needed.")
     return -(-count // batch_size)
-
-
-def pad(arrays: Sequence[NDArray[Any]], value: float = 0) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Make one array of arrays of different lengths.
-
-    Args:
-        arrays: ``(time, ...)`` each, alike but for their first axis.
-        value: what they are filled up with at the end.
-
-    Returns:
-        The batch, ``(batch, time, ...)`` of the longest one's time and of their dtype; and the lengths, int64
-        ``(batch,)``.
-
-    Raises:
-        InputError: there is no array, or they differ in more than their first axis.
-    """
-    if not arrays:
-        raise InputError("there is no array to make a batch of; at least one is needed.")
-    kinds = {(array.dtype, array.shape[1:]) for array in arrays}
-    if len(kinds) != 1 or not arrays[0].ndim:
-        found = ", ".join(sorted(f"{dtype}[time{''.join(f', {size}' for size in shape)}]" for dtype, shape in kinds))
-        raise InputError(f"arrays of one batch must be alike but for their first axis; found {found}.")
-    lengths = np.array([len(array) for array in arrays], dtype=np.int64)
-    batch = np.full((len(arrays), lengths.max(), *arrays[0].shape[1:]), value, dtype=arrays[0].dtype)
-    for row, array in zip(batch, arrays, strict=True):
-        row[: len(array)] = array
-    return batch, lengths
 
 
 def consecutive(

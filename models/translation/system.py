@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from ..zoo.system import Runner
     from .texts import Asked
 
+#: The longest text that is taken; the longest that are held out have 75 pieces.
+MOST_PIECES = 80
+
 #: What a search is given unless the user says otherwise.
 OPTIONS: Mapping[str, float] = {"max_length": 96, "beam_width": 4, "length_penalty": 1.0}
 
@@ -57,7 +60,7 @@ def assets() -> Mapping[str, bytes]:
     told = Description(
         task="translation",
         about="Translates short English texts of programs, and names, into French.",
-        read=TextRead(input="source", tokenizer=description()),
+        read=TextRead(input="source", tokenizer=description(), most=MOST_PIECES),
         write=TokensWrite(
             output="tokens",
             symbols=symbols(),

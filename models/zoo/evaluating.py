@@ -95,6 +95,7 @@ def evaluate_bundle(
     *,
     name: str | None = None,
     checkpoint: Path | None = None,
+    data: Path | None = None,
     provider: str = "auto",
     threads: int | None = None,
     progress: Callable[[str], None] | None = None,
@@ -105,19 +106,28 @@ def evaluate_bundle(
         path: the bundle.
         name: of the system, where the bundle does not say it.
         checkpoint: weights for the PyTorch model, where they are not the committed ones.
+        data: a folder that holds the unpacked source of examples that may not be committed, where it is not installed.
         provider: where to run the bundle.
         threads: of one operator.
         progress: called with the name of each runner.
 
     Raises:
-        ZooError: the system is not known, or the bundle's weights are others than the model's.
+        ZooError: the system is not known, the bundle's weights are others than the model's, or ``data`` is given and
+            the examples are committed.
         BundleError, ProviderError: the bundle cannot be run.
-        MissingDataError: held-out examples that may not be committed are not installed.
+        MissingDataError: held-out examples that may not be committed are neither in ``data`` nor installed.
     """
     bundle = Bundle.open(path)
+    made_from = bundle.manifest.source.get("zoo", name)
+    if name not in {None, made_from}:
+        raise ZooError(f"bundle '{path}' is of the system '{made_from}', and '{name}' is given. Leave it out.")
     system = find(name or system_of(bundle))
-    examples = system.held_out()
+    if data is not None and system.held_out_in is None:
+        raise ZooError(f"the held-out examples of '{system.name}' are rnnx's own, and '{data}' is given. Leave it out.")
+    examples = system.examples(data)
     tell = progress or (lambda _line: None)
+    with load(path, provider=provider, threads=threads):
+        pass  # what cannot be run is told before PyTorch has scored
     tell("torch")
     results: list[Result] = []
     skipped: dict[str, str] = {}

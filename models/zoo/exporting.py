@@ -51,6 +51,7 @@ def export_system(
     out: str | os.PathLike[str],
     *,
     checkpoint: Path | None = None,
+    data: Path | None = None,
     int8: bool = True,
     overwrite: bool = False,
     progress: Callable[[str], None] | None = None,
@@ -61,6 +62,8 @@ def export_system(
         name: in the registry.
         out: the bundle to write, whole or not at all.
         checkpoint: other weights than the committed ones, as ``rnnx zoo train`` writes them.
+        data: a folder that holds the unpacked source of held-out examples that may not be committed, on which int8 is
+            chosen, where it is not installed.
         int8: add int8 variants, of as many nodes as the system's budget allows on its held-out examples.
         overwrite: replace a bundle at ``out``.
         progress: called with a line for each stage.
@@ -94,17 +97,17 @@ def export_system(
             progress=progress,
         )
         if int8 and system.int8_budget is not None:
-            notes += _quantize(system, made, progress)
+            notes += _quantize(system, made, data, progress)
         with replacing_folder(target, lambda: check_target(target, overwrite=overwrite)) as temporary:
             shutil.copytree(made, temporary, dirs_exist_ok=True)
     return Made(bundle=Bundle.open(target), notes=tuple(notes))
 
 
-def _quantize(system: System, made: Path, progress: Callable[[str], None] | None) -> list[str]:
+def _quantize(system: System, made: Path, data: Path | None, progress: Callable[[str], None] | None) -> list[str]:
     """Add int8 within the system's budget; the notes say so where nothing stays within it."""
     assert system.int8_budget is not None
     try:
-        examples = system.held_out()
+        examples = system.examples(data)
     except MissingDataError as error:
         return [f"No int8 variant, because what it loses cannot be measured: {error}"]
     score = system.int8_metric or system.evaluate
@@ -120,19 +123,27 @@ def _quantize(system: System, made: Path, progress: Callable[[str], None] | None
 
     with load(made, provider="cpu") as session:
         measure(session)
-    data = Calibration(cases=feeds, origin="examples that are held out") if feeds else None
+    calibration = Calibration(cases=feeds, origin="examples that are held out") if feeds else None
     metric = QuantizationMetric(
         name=system.metric.name, score=measure, lower_is_better=not system.metric.higher_is_better, origin=system.name
     )
     try:
-        quantize(
+        entry = quantize(
             made,
             budget=Budget(kind=METRIC, limit=system.int8_budget, metric=metric),
-            data=data,
+            data=calibration,
             progress=progress,
-        )
+        ).entry
     except BudgetError as error:
         # The bundle that it speaks of is a temporary one, and fp32 is written all the same.
         why = str(error).removeprefix("no bundle was written: ").replace(str(made), made.name)
         return [f"No int8 variant: {why}"]
-    return []
+    if entry.agreement is None or entry.reference is None or entry.reached is None:
+        return []
+    reference, reached = system.metric.show(entry.reference), system.metric.show(entry.reached)
+    note = (
+        f"int8 may choose otherwise than fp32: what proves it is the {entry.metric}, {reached} on the examples of its "
+        f"search where fp32 has {reference}. Of the choices in fp32's golden vectors {entry.agreement:.1%} are the "
+        "same; it has golden vectors of its own, and over the parity matrix is compared where it chooses as fp32 does."
+    )
+    return [note]

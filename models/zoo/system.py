@@ -154,7 +154,9 @@ class System:
         train: from data to that module, in eval mode.
         face: what the exporter is told of it.
         assets: files that travel in the bundle, by name: ``task.json`` (:mod:`rnnx.runtime.tasks`) and what it names.
-        held_out: the examples to score, from the slice of data that is committed beside the module, without torch.
+        held_out: the examples to score, from the slice of data that is committed beside the module, without torch; or
+            from the package that holds them, where it is installed.
+        held_out_in: the same from a folder that holds the unpacked package; None where they are committed.
         evaluate: the score of a runner on them, in NumPy.
         metric: what that score is.
         int8_budget: by how much the metric may become worse for an int8 variant; None for no int8 variant.
@@ -173,6 +175,18 @@ class System:
     int8_budget: float | None = None
     int8_metric: Callable[[Runner, Any], Score] | None = None
     exhibit: Callable[[Path], Exhibit] | None = None
+    held_out_in: Callable[[Path], Any] | None = None
+
+    def examples(self, data: Path | None) -> Any:  # noqa: ANN401  (what the system's evaluate takes)
+        """The examples to score.
+
+        Args:
+            data: a folder that holds the unpacked source of the data, for examples that are not committed.
+
+        Raises:
+            MissingDataError: they are neither committed, nor in the folder, nor installed.
+        """
+        return self.held_out() if data is None or self.held_out_in is None else self.held_out_in(data)
 
     @property
     def home(self) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...atomic import write_atomically
-from ...errors import ZooError
+from ...errors import RnnxError, ZooError
 from .registry import system as find
 from .running import TorchRunner
 from .system import Training
@@ -73,8 +73,13 @@ def train_system(
         raise ZooError(f"'{target}' exists already. Choose another name, or replace it with --force.")
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-    module = system.train(Training(seed=seed, steps=steps, data=data, folder=folder, report=report)).eval()
-    score = system.evaluate(TorchRunner(module, system.face), system.held_out())
+    try:
+        module = system.train(Training(seed=seed, steps=steps, data=data, folder=folder, report=report)).eval()
+    except RnnxError:
+        if folder is not None and not any(folder.iterdir()):  # it did not begin: the data is not there, say
+            folder.rmdir()
+        raise
+    score = system.evaluate(TorchRunner(module, system.face), system.examples(data))
     content = checkpoint_bytes(module, facts(system, score, seed=seed, steps=steps))
     write_atomically(target, content)
     return Trained(file=target, sha256=hashlib.sha256(content).hexdigest(), metric=system.metric, score=score)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,8 +66,9 @@ def feed(
         inputs[name] = _wide(rows, widened[name]) if name in widened else rows
     for name, value in options.items():
         spec = signature.input(name)
-        if "int" in spec.dtype and not float(value).is_integer():
-            raise InputError(f"option '{name}' is {value!r}; it must be a whole number.")
+        whole = "int" in spec.dtype
+        if not (float(value).is_integer() if whole else math.isfinite(value)):
+            raise InputError(f"option '{name}' is {value!r}; it must be a {'whole' if whole else 'finite'} number.")
         scalar = np.array(value, spec.dtype)
         inputs[name] = scalar if not spec.axes else np.full(len(items), scalar)
     return inputs

@@ -6,6 +6,7 @@ are Threefry's (:mod:`rnnx.runtime.threefry`), so a seed gives the same text aga
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,12 +51,31 @@ def generate(
         SessionError: the model gave no finite number.
     """
     _check(length=length, temperature=temperature, top_k=top_k, seed=seed)
+    draws = _Draws(length=length, temperature=temperature, top_k=top_k, seed=seed)
+    return _generate(session, write, name, prompt, draws)  # a generator would check when it is first asked
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Draws:
+    """How many symbols are drawn, and how; as :func:`generate` takes them."""
+
+    length: int
+    temperature: float
+    top_k: int | None
+    seed: int
+
+
+def _generate(
+    session: Session, write: GenerateWrite, name: str, prompt: NDArray[np.int64], draws: _Draws
+) -> Iterator[int]:
     state = session.initial_state(1)
     ids = prompt.astype(session.signature.input(name).dtype)[None]
-    for count in range(length):
+    for count in range(draws.length):
         outputs, state = session.step({name: ids}, state)
         logits = outputs[write.output][0, -1].astype(np.float64)
-        chosen = draw(logits, write.forbidden, temperature=temperature, top_k=top_k, seed=seed, count=count)
+        chosen = draw(
+            logits, write.forbidden, temperature=draws.temperature, top_k=draws.top_k, seed=draws.seed, count=count
+        )
         if chosen == write.end:
             return
         yield chosen

@@ -27,6 +27,8 @@ _SPREAD_ITERATIONS = 60
 _BASES = {"e": np.e, "2": 2.0, "10": 10.0}
 #: Smallest divisor, relative to the largest: where windows hardly reach, nothing is blown up.
 _FLOOR = 1e-3
+#: What magnitudes are at least, to have a phase.
+_TINY = 1e-300
 
 
 def mel_to_samples(frames: NDArray[Any], mel: Mel, sample_rate: int) -> NDArray[np.float32]:
@@ -83,7 +85,7 @@ def griffin_lim(magnitudes: NDArray[np.float64], mel: Mel) -> NDArray[np.float32
         fitting = _transform(_sound(guess, mel), mel, count)
         ahead = fitting + mel.momentum * (fitting - before)
         before = fitting
-        guess = magnitudes * np.exp(1j * np.angle(ahead))
+        guess = ahead * (magnitudes / np.maximum(np.abs(ahead), _TINY))
     sound = _sound(guess, mel)
     lead = _window(mel).size // 2 if mel.lead is None else mel.lead
     # Frame t looks at the samples around t * hop, so the first `lead` samples lie before the sound's beginning.
@@ -114,15 +116,29 @@ def _sound(transform: NDArray[np.complex128], mel: Mel) -> NDArray[np.float64]:
     """The sound whose transform is nearest: overlap and add under the window, over the windows' sum of squares."""
     window = _window(mel)
     pieces = np.fft.irfft(transform, mel.fft_size, axis=1)[:, : window.size] * window
-    size = (len(pieces) - 1) * mel.hop + window.size
-    sound, weight = np.zeros(size), np.zeros(size)
-    squared = window * window
-    for number, piece in enumerate(pieces):
-        place = slice(number * mel.hop, number * mel.hop + window.size)
-        sound[place] += piece
-        weight[place] += squared
-    even: NDArray[np.float64] = sound / np.maximum(weight, _FLOOR * weight.max())
+    even: NDArray[np.float64] = _added(pieces, mel.hop) / _weight(window.size, mel.hop, len(pieces))
     return even
+
+
+def _added(pieces: NDArray[np.float64], hop: int) -> NDArray[np.float64]:
+    """The sum of pieces ``(count, size)`` that begin ``hop`` samples after each other."""
+    count, size = pieces.shape
+    parts = -(-size // hop)
+    pieces = np.pad(pieces, ((0, 0), (0, parts * hop - size)))
+    sound = np.zeros((count + parts - 1, hop))
+    # Part by part of all pieces, which are fewer than pieces.
+    for part in range(parts):
+        sound[part : part + count] += pieces[:, part * hop : (part + 1) * hop]
+    return sound.reshape(-1)[: (count - 1) * hop + size]
+
+
+@lru_cache(maxsize=8)
+def _weight(size: int, hop: int, count: int) -> NDArray[np.float64]:
+    """The sum of squares of so many windows, where it is not too small to divide by."""
+    squared = _hann(size) ** 2
+    weight = _added(np.broadcast_to(squared, (count, size)), hop)
+    enough: NDArray[np.float64] = np.maximum(weight, _FLOOR * weight.max())
+    return enough
 
 
 def _window(mel: Mel) -> NDArray[np.float64]:

@@ -23,8 +23,12 @@ MOST_PIXELS = 64_000_000
 #: Frames of a video, for the same reason.
 MOST_FRAMES = 10_000
 
-#: What Pillow's readers raise on broken files.
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, struct.error, zlib.error)
+#: What is read, for messages.
+_PICTURES = "a PNG, JPEG, GIF, WebP or the like"
+_VIDEOS = "a GIF, APNG or WebP, or a folder of pictures"
+
+#: What Pillow's readers raise on broken files; its warnings too, where they are made errors.
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, struct.error, zlib.error, UserWarning)
 
 
 def image_array(source: bytes | NDArray[Any], read: ImageRead, name: str, dtype: str) -> NDArray[Any]:
@@ -46,7 +50,9 @@ def image_array(source: bytes | NDArray[Any], read: ImageRead, name: str, dtype:
     return laid
 
 
-def video_array(sources: Sequence[bytes] | NDArray[Any], read: VideoRead, name: str, dtype: str) -> NDArray[Any]:
+def video_array(
+    sources: Sequence[bytes] | NDArray[Any], read: VideoRead, name: str, dtype: str, files: Sequence[str] = ()
+) -> NDArray[Any]:
     """Moving pictures as the model takes them, without their batch axis.
 
     Args:
@@ -55,6 +61,7 @@ def video_array(sources: Sequence[bytes] | NDArray[Any], read: VideoRead, name: 
         read: what the model takes.
         name: what to call it in messages.
         dtype: of the model's input, ``uint8`` or a float.
+        files: what to call each of several files; by their numbers if empty.
 
     Raises:
         InputError: a file is no picture or broken, or there are too few frames or too many.
@@ -63,9 +70,10 @@ def video_array(sources: Sequence[bytes] | NDArray[Any], read: VideoRead, name: 
     if isinstance(sources, np.ndarray):
         pictures = [_from_array(one, name) for one in sources]
     elif len(sources) == 1:
-        pictures = list(_frames(sources[0], name))
+        pictures = list(_frames(sources[0], name, _VIDEOS))
     else:
-        pictures = [next(_frames(one, f"{name}, file {number}")) for number, one in enumerate(sources, 1)]
+        names = files or [f"{name}, file {number}" for number in range(1, len(sources) + 1)]
+        pictures = [next(_frames(one, each)) for one, each in zip(sources, names, strict=True)]
     if len(pictures) < read.least_frames:
         raise InputError(f"{name} has {len(pictures)} frames; the model takes at least {read.least_frames}.")
     if read.frames is not None:
@@ -88,18 +96,20 @@ def _pillow() -> Any:  # noqa: ANN401  (a module)
     return PIL
 
 
-def _frames(content: bytes, name: str) -> Iterator[Any]:
+def _frames(content: bytes, name: str, wanted: str = _PICTURES) -> Iterator[Any]:
     """The frames of a picture file, as Pillow images of mode RGBA."""
     pillow = _pillow()
     try:
         with pillow.Image.open(io.BytesIO(content)) as file:
             _check_size(file.width, file.height, name)
+            _check_animation(file, content, name)
             for number, frame in enumerate(pillow.ImageSequence.Iterator(file)):
                 _check_count(number, name)
                 # Cameras lay pictures on their side and say so.
-                yield pillow.ImageOps.exif_transpose(frame).convert("RGBA")
+                yield _coloured(pillow.ImageOps.exif_transpose(frame), name)
     except pillow.UnidentifiedImageError:
-        raise InputError(f"{name} is no picture that Pillow knows. Give a PNG, JPEG, GIF, WebP or the like.") from None
+        what = "no picture that Pillow knows" if content else "empty"
+        raise InputError(f"{name} is {what}. Give {wanted}.") from None
     except pillow.Image.DecompressionBombError as error:
         raise InputError(f"{name} is too large: {error}") from None
     except InputError:
@@ -108,9 +118,25 @@ def _frames(content: bytes, name: str) -> Iterator[Any]:
         raise InputError(f"{name} is a broken picture: {error}. Copy it again.") from None
 
 
+def _coloured(frame: Any, name: str) -> Any:  # noqa: ANN401  (Pillow images)
+    """A frame in mode RGBA. Pillow itself would make all that is above 255 white."""
+    if frame.mode.startswith("I;16"):  # the high byte, as Pillow reads colours of 16 bits
+        return _from_array((np.asarray(frame) >> 8).astype(np.uint8), name)
+    if frame.mode in {"I", "F"}:
+        raise InputError(f"{name} has pixels of 32 bits, and which value is white is not told. Save it with 8 bits.")
+    return frame.convert("RGBA")
+
+
 def _check_size(width: int, height: int, name: str) -> None:
     if width * height > MOST_PIXELS:
         raise InputError(f"{name} has {width} x {height} pixels; allowed are {MOST_PIXELS}. Make it smaller.")
+
+
+def _check_animation(file: Any, content: bytes, name: str) -> None:  # noqa: ANN401  (a Pillow image)
+    """Refuse a PNG that says it moves and of which Pillow, with a warning, would show one picture."""
+    told = content[: content.find(b"IDAT")].count(b"acTL") if file.format == "PNG" else 0
+    if told > 1 or (told and file.get_format_mimetype() != "image/apng"):
+        raise InputError(f"{name} is a broken picture: how many frames it has is not told. Copy it again.")
 
 
 def _check_count(number: int, name: str) -> None:
@@ -137,6 +163,12 @@ def _fitted(picture: Any, read: ImageRead | VideoRead, name: str) -> NDArray[np.
     white = images.new("RGBA", picture.size, "white")
     flat = images.alpha_composite(white, picture).convert("L" if read.channels == 1 else "RGB")
     width, height = flat.size
+    least = max(1, min(read.height, read.width or read.height) // 4) if read.least is None else read.least
+    if min(width, height) < least:
+        raise InputError(
+            f"{name} has {width} x {height} pixels; the model takes at least {least} x {least}, and looks at "
+            f"{read.width or 'any'} x {read.height}. Give a larger picture."
+        )
     size = (max(1, round(width * read.height / height)) if read.width is None else read.width, read.height)
     _check_size(*size, f"{name}, at the model's height,")
     if read.fit == "pad" and read.width is not None:

@@ -165,16 +165,21 @@ class TextRead:
         input: name of the int64 input ``(batch, time)``; empty where words go in as letters alone.
         tokenizer: how text becomes ids.
         split: whether each word of a text, what lies between spaces, is a row of its own.
+        most: longer texts, or words where they are rows of their own, are refused: so many characters, words or pieces
+            of words, as the tokenizer counts. None takes any.
     """
 
     kind: ClassVar = "text"
     input: str
     tokenizer: Characters | Words | Pieces
     split: bool = False
+    most: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what does not fit together; TaskError."""
         check_fields(self)
+        if self.most is not None:
+            _check_least("most", self.most, 1)
         if bool(self.input) != bool(self.tokenizer.symbols):
             raise TaskError("a text read has an input where its tokenizer has symbols, and else an empty one.")
 
@@ -213,6 +218,8 @@ class ImageRead:
         input: name of the input, float32 or uint8.
         height: in pixels.
         width: in pixels; None keeps the picture's proportions at that height, and the model takes any width.
+        least: pictures of fewer pixels, across or down, are refused, for what they show is not to be seen; None takes a
+            quarter of what the model looks at.
         channels: 1 for grey, 3 for red, green, blue. What is transparent is laid over white.
         layout: order of the axes: N batch, C channels, H height, W width, or P for all pixels row by row. C may be
             left out where there is one channel: ``NCHW``, ``NHWC``, ``NWH``, ``NPC`` ...
@@ -230,6 +237,7 @@ class ImageRead:
     scale: float = 1 / 255
     invert: bool = False
     fit: Literal["stretch", "pad"] = "stretch"
+    least: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what does not fit together; TaskError."""
@@ -242,8 +250,8 @@ class VideoRead:
     """Moving pictures: a GIF, APNG or WebP, or several picture files in order.
 
     Attributes:
-        input, height, width, channels, layout, scale, invert, fit: as of :class:`ImageRead`; the layout has T for the
-            frames too.
+        input, height, width, channels, layout, scale, invert, fit, least: as of :class:`ImageRead`; the layout has T
+            for the frames too.
         frames: so many frames, taken evenly from first to last; None takes all.
         least_frames: fewer are refused.
     """
@@ -257,6 +265,7 @@ class VideoRead:
     scale: float = 1 / 255
     invert: bool = False
     fit: Literal["stretch", "pad"] = "stretch"
+    least: int | None = None
     frames: int | None = None
     least_frames: int = 1
 
@@ -283,6 +292,7 @@ class Table:
             the shape of the values, since each column's last value (0 in the first row; Che et al., "Recurrent neural
             networks for multivariate time series with missing values", 2018, equation 2). None for no such input.
         fill: what stands where a value is missing: ``zero``, or ``last``, the value before (0 where there is none).
+        needed: columns that must have a value in the first row of the table, so that every gap has one before it.
     """
 
     input: str
@@ -291,12 +301,15 @@ class Table:
     mask: str | None = None
     gaps: str | None = None
     fill: Literal["zero", "last"] = "zero"
+    needed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what does not fit together; TaskError."""
         check_fields(self)
         if not self.columns or len(set(self.columns)) < len(self.columns):
             raise TaskError(f"the columns {list(self.columns)} of '{self.input}' must be some, each named once.")
+        if not set(self.needed) <= set(self.columns):
+            raise TaskError(f"the needed columns {list(self.needed)} must be among {list(self.columns)}.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -345,6 +358,8 @@ def check_symbols(symbols: tuple[str, ...]) -> None:
 def check_picture(one: ImageRead | VideoRead, axes: tuple[str, ...]) -> None:
     """Refuse sizes below 1 and a layout that is none."""
     _check_least("height", one.height, 1)
+    if one.least is not None:
+        _check_least("least", one.least, 1)
     if one.width is not None:
         _check_least("width", one.width, 1)
     allowed = [form for form in axes if "C" in form or one.channels == 1]

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 #: What is kept out, in decibels, and how much of the lower rate's half the passage takes.
 _ATTENUATION_DB = 80.0
 _PASSAGE = 0.1
-#: Output samples that are computed at once, so that memory stays small.
-_BLOCK = 1 << 14
+#: Products that are computed at once, so that memory stays small.
+_BLOCK = 1 << 22
 
 
 def resample(samples: NDArray[Any], old_rate: int, new_rate: int) -> NDArray[np.float32]:
@@ -49,22 +49,27 @@ def resample(samples: NDArray[Any], old_rate: int, new_rate: int) -> NDArray[np.
     padded = np.concatenate((np.zeros(half, np.float32), values, np.zeros(half + 1, np.float32)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, taps.shape[1])
     found = np.empty(count, np.float32)
-    for start in range(0, count, _BLOCK):
-        place = np.arange(start, min(start + _BLOCK, count)) * down
+    block = max(1, _BLOCK // taps.shape[1])
+    for start in range(0, count, block):
+        place = np.arange(start, min(start + block, count)) * down
         found[start : start + place.size] = np.einsum("nt,nt->n", windows[place // up], taps[place % up])
     return found
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=2)  # an odd rate has a table of 150 MB
 def _phases(up: int, down: int) -> NDArray[np.float32]:
     """The taps of each phase, ``(up, taps)``; tap ``k`` of phase ``p`` weighs input ``k - taps//2`` after the place."""
     cutoff = min(1.0, up / down)  # in units of half the old rate
     width = _PASSAGE * 2 * cutoff * pi  # of the passage, in radians per old sample
     half = ceil((_ATTENUATION_DB - 7.95) / (2.285 * width) / 2)
     offsets = np.arange(-half, half + 2)
-    distance = offsets[None, :] - np.arange(up)[:, None] / up
     beta = 0.1102 * (_ATTENUATION_DB - 8.7)
-    inside = np.clip(1 - (distance / (half + 1)) ** 2, 0, None)
-    taps = cutoff * np.sinc(cutoff * distance) * np.i0(beta * np.sqrt(inside)) / np.i0(beta)
-    # Each phase weighs a constant alike, so that a constant stays one.
-    return np.asarray(taps / taps.sum(axis=1, keepdims=True), np.float32)
+    found = np.empty((up, offsets.size), np.float32)
+    block = max(1, _BLOCK // offsets.size)
+    for start in range(0, up, block):
+        distance = offsets[None, :] - np.arange(start, min(start + block, up))[:, None] / up
+        inside = np.clip(1 - (distance / (half + 1)) ** 2, 0, None)
+        taps = cutoff * np.sinc(cutoff * distance) * np.i0(beta * np.sqrt(inside)) / np.i0(beta)
+        # Each phase weighs a constant alike, so that a constant stays one.
+        found[start : start + len(taps)] = taps / taps.sum(axis=1, keepdims=True)
+    return found

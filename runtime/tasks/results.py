@@ -128,6 +128,7 @@ class TextResult:
         score: what the model ranks it by, or None where it does not tell.
         alternatives: other texts and their scores, the best first.
         top: how many texts are shown to people.
+        ended: whether the model came to an end by itself, and was not cut off at its greatest length.
     """
 
     text: str
@@ -135,6 +136,7 @@ class TextResult:
     score: float | None = None
     alternatives: tuple[tuple[str, float | None], ...] = ()
     top: int = 1
+    ended: bool = True
 
     def __str__(self) -> str:
         """The text; or several, each with its score."""
@@ -144,8 +146,10 @@ class TextResult:
         return "\n".join(text if score is None else f"{text}  ({score:.3f})" for text, score in shown)
 
     def to_json(self) -> dict[str, Any]:
-        """The text; score and alternatives where they are told."""
+        """The text; score and alternatives where they are told, and that it was cut off where it was."""
         told: dict[str, Any] = {"text": self.text}
+        if not self.ended:
+            told["ended"] = False
         if self.score is not None:
             told["score"] = self.score
         if self.alternatives:

@@ -64,12 +64,14 @@ def series_arrays(
     past = count - read.horizon
     if past < max(read.least_rows, 1):
         ahead = f" besides the {read.horizon} of the future" if read.horizon else ""
-        raise InputError(f"{name} has {max(past, 0)} rows{ahead}; the model takes at least {max(read.least_rows, 1)}.")
+        least = max(read.least_rows, 1)
+        raise InputError(f"{name} has {max(past, 0)} rows{ahead}; the model takes at least {least}. Give more rows.")
     times = None if read.time is None else _times(columns[read.time], name, read.time)
     places = {"past": slice(0, past), "future": slice(past, count), "all": slice(0, count), "first": slice(0, 1)}
     inputs: dict[str, NDArray[Any]] = {}
     if read.missing == "refuse":
         _refuse_missing(columns, read, places, name)
+    _refuse_empty(columns, read, places, name)
     for table in read.tables:
         place = places[table.rows]
         values = np.stack([columns[one][place] for one in table.columns], axis=1)
@@ -119,7 +121,7 @@ def _columns(
     if isinstance(source, Mapping):
         lacking = [one for one in wanted if one not in source]
         if lacking:
-            raise InputError(f"{name} lacks the column '{lacking[0]}'; it has {', '.join(map(repr, source))}.")
+            raise InputError(f"{name} lacks the column '{lacking[0]}'; it has {', '.join(map(repr, source))}. Add it.")
         arrays = [np.asarray(source[one]) for one in wanted]
         if len({one.shape for one in arrays}) > 1:
             raise ShapeError(f"the columns of {name} have different shapes: {[one.shape for one in arrays]}.")
@@ -167,19 +169,23 @@ def _of_csv(source: bytes, wanted: Sequence[str], read: SeriesRead, name: str) -
         if len(header) != len(wanted) or not any(_is_cell(cell) for cell in header):
             raise InputError(
                 f"{name} has the columns {', '.join(map(repr, header))}; wanted are {', '.join(map(repr, wanted))}. "
-                "Name them in the first row."
+                "Name them in the first row, with ',', ';' or tabs between the cells."
             )
         header, first = list(wanted), 0
     lacking = [one for one in wanted if one not in header]
     twice = [one for one in wanted if header.count(one) > 1]
     if lacking or twice:
         what = f"lacks the column '{lacking[0]}'" if lacking else f"has the column '{twice[0]}' twice"
-        raise InputError(f"{name} {what}; it has {', '.join(map(repr, header))}.")
+        remedy = "Add it." if lacking else "Give one of them another name."
+        raise InputError(f"{name} {what}; it has {', '.join(map(repr, header))}. {remedy}")
     for number, row in enumerate(rows[first:], 1):
         if len(row) != len(header):
-            raise InputError(f"row {number} of {name} has {len(row)} cells, the header has {len(header)}.")
+            raise InputError(
+                f"row {number} of {name} has {len(row)} cells, the header has {len(header)}. Give each row as many; a "
+                "number is written with a point."
+            )
     if len(rows) == first:
-        raise InputError(f"{name} has a header and no rows.")
+        raise InputError(f"{name} has a header and no rows. Give a row for each moment.")
     return {
         one: np.array([
             _number(row[header.index(one)], read.categories.get(one), f"column '{one}', row {number} of {name}")
@@ -215,14 +221,15 @@ def _number(cell: str, words: Mapping[str, float] | None, place: str) -> float:
         value = math.inf
     if not math.isfinite(value):
         known = "" if words is None else ", or one of " + ", ".join(map(repr, words))
-        raise InputError(f"{place} is {text!r}; it must be a finite number{known}.")
+        remedy = "Write it with a point." if "," in text else "Correct it, or leave the cell empty if it is not known."
+        raise InputError(f"{place} is {text!r}; it must be a finite number{known}. {remedy}")
     return value
 
 
 def _times(times: NDArray[np.float64], name: str, column: str) -> NDArray[np.float64]:
     wrong = np.flatnonzero(~np.isfinite(times))
     if wrong.size:
-        raise InputError(f"row {wrong[0] + 1} of {name} has no '{column}', so it has no place in time.")
+        raise InputError(f"row {wrong[0] + 1} of {name} has no '{column}', so it has no place in time. Fill it in.")
     wrong = np.flatnonzero(np.diff(times) < 0)
     if wrong.size:
         row = wrong[0] + 1
@@ -231,6 +238,25 @@ def _times(times: NDArray[np.float64], name: str, column: str) -> NDArray[np.flo
             "Sort the rows by time."
         )
     return times
+
+
+def _refuse_empty(
+    columns: Mapping[str, NDArray[np.float64]], read: SeriesRead, places: Mapping[str, slice], name: str
+) -> None:
+    """Refuse what a model that bears gaps would answer from nothing: no value at all, or none to fill gaps from."""
+    for table in read.tables:
+        seen = {one: np.isfinite(columns[one][places[table.rows]]) for one in table.columns}
+        if table.rows != "future" and not any(map(np.any, seen.values())):
+            raise InputError(
+                f"{name} has no value at all in {', '.join(map(repr, table.columns))}, so there is nothing to answer "
+                "from. Fill some in."
+            )
+        lacking = next((one for one in table.needed if not seen[one][0]), None)
+        if lacking is not None:
+            raise InputError(
+                f"{name} has no value in its first row of '{lacking}', from which later gaps would be filled. Begin "
+                "with a row that has one."
+            )
 
 
 def _refuse_missing(

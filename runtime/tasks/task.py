@@ -14,10 +14,10 @@ from .description import FILE, Description
 from .fitting import check_description
 from .generating import generate
 from .read_kinds import TextRead, Words
-from .reading import read_item
+from .reading import check_sizes, read_item
 from .results import SplitResult, TextResult
 from .streaming import check_streams, stream
-from .tokenizers import encoder
+from .tokenizers import check_text, encoder, unknown
 from .write_kinds import GenerateWrite
 from .writing import answer, read_outputs
 
@@ -99,6 +99,7 @@ class Task:
         given: Mapping[str, Any] = {
             "length": write.length, "temperature": write.temperature, "top_k": write.top_k, "seed": 0, **options
         }  # fmt: skip
+        check_text(read, self.beginning(text))
         ids = np.array(encoder(read.tokenizer).encode(self.beginning(text)), np.int64)
         symbols, join = read.tokenizer.symbols, write.join
         drawn = generate(self.session, write, read.input, ids, **given)
@@ -108,6 +109,20 @@ class Task:
         """What a generated text goes on from: the text that was given, or the task's own start where that is empty."""
         write = self.description.write
         return text or (write.start if isinstance(write, GenerateWrite) else "")
+
+    def unknown(self, source: object) -> tuple[str, ...]:
+        """What of a text the model has no id for, each once: it reads all of that as one and the same.
+
+        Args:
+            source: as of :meth:`__call__`; of what is no text nothing is told.
+
+        Raises:
+            InputError: the text is empty.
+        """
+        read = self.description.read
+        if not isinstance(read, TextRead) or not isinstance(source, str):
+            return ()
+        return unknown(encoder(read.tokenizer), self.beginning(source))
 
     def stream(self, source: Any, steps: int | None = None) -> Iterator[Result]:  # noqa: ANN401  (as __call__ takes)
         """The answers to the chunks of a sound or series, as they come; of a session of the streaming variant.
@@ -159,6 +174,8 @@ class Task:
     def _answers(self, items: Sequence[Item], options: Mapping[str, float]) -> list[Result]:
         write, signature = self.description.write, self.session.signature
         assert not isinstance(write, GenerateWrite)
+        for item in items:
+            check_sizes(item, signature)
         told = getattr(write, "lengths", None) is not None
         widened = self._widened()
         output = signature.output(write.output)

@@ -7,7 +7,7 @@ import unicodedata
 from typing import TYPE_CHECKING, Protocol
 
 from ...errors import InputError
-from .read_kinds import Characters, Letters, Pieces, Words
+from .read_kinds import Characters, Letters, Pieces, TextRead, Words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -28,6 +28,10 @@ class Encoder(Protocol):
 
     def tokens(self, text: str) -> list[str]:
         """The text of each of these ids, as it stands in the text; empty for ``begin`` and ``end``."""
+        ...
+
+    def known(self, text: str) -> list[tuple[str, bool]]:
+        """What is looked up, and whether there is an id of its own for it; what reads letters alone looks them up."""
         ...
 
 
@@ -64,6 +68,10 @@ class CharacterEncoder:
         """See :class:`Encoder`."""
         return _framed_text(self._kind, list(prepared(self._kind, text)))
 
+    def known(self, text: str) -> list[tuple[str, bool]]:
+        """See :class:`Encoder`."""
+        return [(one, one in self._ids) for one in prepared(self._kind, text)]
+
 
 class WordEncoder:
     """A text as its words, whole or in pieces, and the letters of them."""
@@ -84,17 +92,24 @@ class WordEncoder:
         Raises:
             InputError: the text has no words, or has words that are refused.
         """
-        words = [self._key(one) for one in self._words(text)]
-        if self._kind.continuing is None:
-            return _framed(self._kind, _looked_up(words, self._ids, self._kind.unknown, "word"))
-        return _framed(self._kind, self._numbered([piece for word in words for piece in self._cut(word)]))
+        what = "word" if self._kind.continuing is None else "piece"
+        return _framed(self._kind, _looked_up(self._keys(text), self._ids, self._kind.unknown, what))
 
     def tokens(self, text: str) -> list[str]:
         """See :class:`Encoder`."""
-        words = self._words(text)
-        if self._kind.continuing is not None:
-            words = [piece for word in words for piece in self._cut(self._key(word))]
-        return _framed_text(self._kind, words)
+        return _framed_text(self._kind, self._words(text) if self._kind.continuing is None else self._keys(text))
+
+    def known(self, text: str) -> list[tuple[str, bool]]:
+        """See :class:`Encoder`."""
+        if not self._ids:
+            return [(one, one in self._letters) for one in "".join(self._words(text))]
+        mark = self._kind.continuing or ""
+        return [
+            (one, True)
+            if one in self._ids or any(letter in self._letters for letter in one)
+            else (one.removeprefix(mark), False)
+            for one in self._keys(text)
+        ]
 
     def letters(self, text: str) -> list[list[int]]:
         """The ids of each word's characters, not padded; words longer than ``most`` are cut.
@@ -120,11 +135,13 @@ class WordEncoder:
     def _key(self, word: str) -> str:
         return word.lower() if self._kind.lower else word
 
-    def _cut(self, word: str) -> list[str]:
-        return longest_pieces(word, self._ids, self._longest, self._kind.continuing or "")
-
-    def _numbered(self, pieces: list[str]) -> list[int]:
-        return _looked_up(pieces, self._ids, self._kind.unknown, "piece")
+    def _keys(self, text: str) -> list[str]:
+        """The words, or their pieces, as they are looked up."""
+        words = [self._key(one) for one in self._words(text)]
+        mark = self._kind.continuing
+        if mark is None:
+            return words
+        return [piece for word in words for piece in longest_pieces(word, self._ids, self._longest, mark)]
 
 
 class PieceEncoder:
@@ -148,6 +165,10 @@ class PieceEncoder:
         """See :class:`Encoder`."""
         return _framed_text(self._kind, self._cut(text))
 
+    def known(self, text: str) -> list[tuple[str, bool]]:
+        """See :class:`Encoder`."""
+        return [(one, one in self._ids) for one in self._cut(text)]
+
     def decode(self, ids: Iterable[int]) -> str:
         """The text of these ids, without a space before it."""
         return "".join(self._kind.symbols[one] for one in ids).replace(SPACE, " ").strip()
@@ -157,6 +178,41 @@ class PieceEncoder:
         if not words:
             raise InputError("the text is empty. Give at least one word.")
         return longest_pieces("".join(SPACE + one for one in words), self._ids, self._longest, "")
+
+
+def check_text(read: TextRead, text: str) -> None:
+    """Refuse a text of which a model knows nothing, though it has an id for what it does not know, and one too long.
+
+    Raises:
+        InputError: nothing but what lies between words is known, there is more than ``most``, or the text is empty.
+    """
+    made = encoder(read.tokenizer)
+    count = sum(map(bool, made.tokens(text)))
+    if read.most is not None and count > read.most:
+        what = {"characters": "characters", "words": "words", "pieces": "pieces of words"}[read.tokenizer.kind]
+        which = f"the word {_short(text)}" if read.split else "the text"
+        raise InputError(f"{which} has {count} {what}; the model takes at most {read.most}. Cut it.")
+    told = [known for one, known in made.known(text) if _says(one)]
+    if told and not any(told):
+        raise InputError(
+            f"the model knows nothing of the text {_short(text)}: {_named(unknown(made, text))} would all be read as "
+            "the same. Give a text of the kind that it learned from."
+        )
+
+
+def unknown(made: Encoder, text: str) -> tuple[str, ...]:
+    """What of a text is read as unknown, each once, in order; spaces left out."""
+    return tuple(dict.fromkeys(one for one, known in made.known(text) if not known and _says(one)))
+
+
+def _says(token: str) -> bool:
+    """Whether there is more to it than spaces."""
+    return bool(token.strip().strip(SPACE))
+
+
+def _named(tokens: Sequence[str]) -> str:
+    more = f" and {len(tokens) - _NAMED} more" if len(tokens) > _NAMED else ""
+    return ", ".join(map(repr, tokens[:_NAMED])) + more
 
 
 def prepared(kind: Characters | Words | Pieces, text: str) -> str:
@@ -177,10 +233,13 @@ def replaced(table: Mapping[str, str], normal_form: str | None, text: str) -> st
     """A text with what the table replaces, in the normal form.
 
     Raises:
-        InputError: it is no text.
+        InputError: it is no text, or holds half of a character.
     """
     if not isinstance(text, str):
         raise InputError(f"a text is asked for, and {type(text).__name__} was given. Pass a str.")
+    half = next((place for place, one in enumerate(text, 1) if "\ud800" <= one <= "\udfff"), None)
+    if half is not None:  # as Python reads bytes of a command line that are no UTF-8
+        raise InputError(f"character {half} of the text, {text[half - 1]!r}, is half of one. Give the text in UTF-8.")
     for old, new in table.items():
         text = text.replace(old, new)
     return text if normal_form is None else unicodedata.normalize(normal_form, text)  # type: ignore[arg-type]

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 _PCM, _FLOAT, _A_LAW, _MU_LAW, _EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
 _BITS = {_PCM: (8, 16, 24, 32), _FLOAT: (32, 64), _A_LAW: (8,), _MU_LAW: (8,)}
+#: The sample rates that are taken, in hertz; a broken file may say any, and another rate costs time and memory.
+LEAST_RATE, MOST_RATE = 100, 768_000
+#: Floats may go beyond 1; what goes so far beyond, 24 dB, was scaled otherwise.
+LOUDEST = 16.0
 _KNOWN = "PCM of 8, 16, 24 or 32 bits, float of 32 or 64 bits, mu-law and A-law"
 #: The rest of an extensible form's identity, after the two bytes of the plain form.
 _GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
@@ -106,6 +110,35 @@ def write_wav(path: Path, samples: NDArray[Any], sample_rate: int) -> None:
     write_atomically(path, wav_bytes(samples, sample_rate))
 
 
+def check_rate(sample_rate: int, name: str) -> None:
+    """Refuse a sample rate that no sound has.
+
+    Raises:
+        InputError: it is below or above what is allowed.
+    """
+    if not LEAST_RATE <= sample_rate <= MOST_RATE:
+        raise InputError(
+            f"{name} has the sample rate {sample_rate} Hz; allowed are {LEAST_RATE} to {MOST_RATE} Hz. If that is not "
+            "its rate, the file is broken: write it again."
+        )
+
+
+def check_loudness(samples: NDArray[Any], name: str) -> None:
+    """Refuse samples that are no sound from -1 to 1.
+
+    Raises:
+        InputError: they hold NaN or infinity, or go far beyond 1.
+    """
+    if not np.isfinite(samples).all():
+        raise InputError(f"{name} holds NaN or infinity, which is no sound. Write it again without.")
+    loudest = float(np.abs(samples).max(initial=0.0))
+    if loudest > LOUDEST:
+        raise InputError(
+            f"{name} goes up to {loudest:.6g}; sound is from -1 to 1. Divide it by its largest value: by 32768 if it "
+            "was made from 16 bits."
+        )
+
+
 def _form(body: bytes, name: str) -> _Form:
     if len(body) < 16:
         raise InputError(f"{name} is cut off or broken: its format has {len(body)} bytes of 16. Copy it again.")
@@ -116,8 +149,9 @@ def _form(body: bytes, name: str) -> _Form:
         tag = int.from_bytes(body[24:26], "little")
     if bits not in _BITS.get(tag, ()):
         raise InputError(f"{name} is a WAV file of format {tag} with {bits} bits. Convert it to one of: {_KNOWN}.")
-    if not channels or not sample_rate:
-        raise InputError(f"{name} is broken: it says {channels} channels and {sample_rate} Hz.")
+    if not channels:
+        raise InputError(f"{name} is broken: it says that it has 0 channels. Copy it again.")
+    check_rate(sample_rate, name)
     return _Form(tag=tag, channels=channels, sample_rate=sample_rate, bits=bits)
 
 
@@ -126,11 +160,10 @@ def _samples(body: bytes, form: _Form, size: int, name: str) -> NDArray[np.float
         raise InputError(f"{name} is cut off: {len(body)} of {size} bytes of sound are there. Copy it again.")
     frames = len(body) // form.frame_bytes
     if not frames:
-        raise InputError(f"{name} holds no samples.")
+        raise InputError(f"{name} holds no samples. Record it again.")
     raw = np.frombuffer(body, np.uint8, frames * form.frame_bytes)
     values = _decoded(raw, form)
-    if not np.isfinite(values).all():
-        raise InputError(f"{name} holds NaN or infinity, which is no sound.")
+    check_loudness(values, name)
     return values.astype(np.float32).reshape(frames, form.channels)
 
 

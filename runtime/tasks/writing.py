@@ -117,6 +117,8 @@ def _tokens(write: TokensWrite, row: Mapping[str, NDArray[Any]]) -> TextResult:
     sizes = [None] * len(table) if write.lengths is None else np.atleast_1d(row[write.lengths]).tolist()
     scores = [None] * len(table) if write.scores is None else np.atleast_1d(row[write.scores]).tolist()
     found = []
+    # What stands behind the end is padding, whatever it is; without an end, all of the row was written.
+    whole = write.end is None or write.end in table[0] or sizes[0] not in {None, table.shape[1]}
     for ids, size in zip(table.tolist(), sizes, strict=True):
         ended = ids if size is None else ids[:size]
         if write.end is not None and write.end in ended:
@@ -124,7 +126,11 @@ def _tokens(write: TokensWrite, row: Mapping[str, NDArray[Any]]) -> TextResult:
         found.append(tuple(one for one in ended if one not in write.skip))
     texts = [_joined(write, ids) for ids in found]
     return TextResult(
-        text=texts[0], ids=found[0], score=scores[0], alternatives=tuple(zip(texts[1:], scores[1:], strict=True))
+        text=texts[0],
+        ids=found[0],
+        score=scores[0],
+        alternatives=tuple(zip(texts[1:], scores[1:], strict=True)),
+        ended=whole,
     )
 
 

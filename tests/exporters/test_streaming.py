@@ -64,6 +64,25 @@ class Given(nn.Module):
         return y, h_n
 
 
+class Asked(Given):
+    """A state that has no default."""
+
+    def forward(self, x, h_0):
+        return super().forward(x, h_0)
+
+
+class Pair(nn.Module):
+    """Both states in one argument that has no default."""
+
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(FEATURES, HIDDEN, batch_first=True)
+
+    def forward(self, x, hx):
+        y, (h_n, c_n) = self.lstm(x, hx)
+        return y, h_n, c_n
+
+
 class Scanned(nn.Module):
     """A cell of one's own with a state of two dtypes."""
 
@@ -172,6 +191,8 @@ def test_the_face_has_states_and_no_lengths(tmp_path):
         (Packed, X, {"lengths": "lengths"}),
         (Learned, X, {}),
         (Given, X, {"states": [f"h_0: float32[1, batch, {HIDDEN}]"]}),
+        (Asked, X, {"states": [f"h_0: float32[1, batch, {HIDDEN}]"]}),
+        (Pair, X, {"states": [f"h -> hx.0: float32[1, batch, {HIDDEN}]", f"c -> hx.1: float32[1, batch, {HIDDEN}]"]}),
         (Scanned, X, {}),
         (Causal, X, {}),
         (Causal, X, {"simplify": False}),
@@ -184,6 +205,8 @@ def test_the_face_has_states_and_no_lengths(tmp_path):
         "packed",
         "learned",
         "given",
+        "asked for",
+        "asked for in a pair",
         "scan",
         "causal",
         "causal, not simplified",
@@ -201,6 +224,20 @@ def test_every_cutting_gives_the_whole_answer(module, inputs, options, tmp_path)
     report = verify(exported.bundle.path, provider="cpu")
     assert report.passed
     assert {row.variant for row in report.rows} == {"fp32-offline", "fp32-streaming"}
+
+
+def test_a_state_without_a_default_begins_at_zeros(tmp_path):
+    module = seeded(Asked)
+    states = [f"h_0: float32[1, batch, {HIDDEN}]"]
+    exported = export(module, inputs=X, states=states, outputs=("y", "h_n"), out=tmp_path / "s.rnnx", streaming="on")
+    assert exported.parity.undefined == {}
+    assert {row.states for row in exported.parity.rows} == {"absent", "random"}
+    x = np.random.default_rng(0).standard_normal((1, 7, FEATURES)).astype(np.float32)
+    with torch.no_grad():
+        expected = module(torch.from_numpy(x), torch.zeros(1, 1, HIDDEN))[0].numpy()
+    with rnnx.load(exported.bundle.path, provider="cpu", mode="streaming") as session, session.stream() as stream:
+        found = np.concatenate([stream.push({"x": part})["y"] for part in (x[:, :3], x[:, 3:])], axis=1)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_a_causal_convolution_carries_its_context(tmp_path):

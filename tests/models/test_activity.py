@@ -10,7 +10,6 @@ import torch
 from safetensors import safe_open
 
 import rnnx
-from rnnx.exporters import export
 from rnnx.models.activity import cross_validate, data, recipe, scoring
 from rnnx.models.activity.augment import MIRRORED, Augmentation, rotation, window
 from rnnx.models.activity.model import LABELS, STRIDE
@@ -211,23 +210,16 @@ def test_training_learns_and_repeats(made):
 
 
 @pytest.mark.slow
-def test_its_stream_gives_the_whole_recording_s_answers(module, tmp_path):
-    export(
-        module,
-        inputs=FACE.inputs,
-        outputs=FACE.outputs,
-        streaming=FACE.streaming,
-        assets=ACTIVITY.assets(),
-        out=tmp_path / "a.rnnx",
-    )
+def test_its_stream_gives_the_whole_recording_s_answers(module, zoo_bundle):
+    bundle = zoo_bundle("activity")
     signals = np.stack(data.held_out().signals[:3])
     whole = TorchRunner(module, FACE).run({"signals": signals})["logits"]
-    with rnnx.load(tmp_path / "a.rnnx", mode="streaming", provider="cpu", threads=1) as session:
+    with rnnx.load(bundle, mode="streaming", provider="cpu", threads=1) as session:
         stream = BundleRunner(session, FACE).stream()
         parts = [stream.push({"signals": part}) for part in np.split(signals, [4, 200, 208, 600], axis=1)]
         parts.append(stream.finish())
     joined = np.concatenate([part["logits"] for part in parts if part], axis=1)
     np.testing.assert_allclose(joined, whole, rtol=0, atol=1e-4)
-    with load_task(tmp_path / "a.rnnx", provider="cpu", threads=1) as task:
+    with load_task(bundle, provider="cpu", threads=1) as task:
         ranked = task(signals[0]).ranked
     assert ranked[0][0] == NAMES[LABELS[whole[0, -1].argmax()]]

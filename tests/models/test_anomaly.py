@@ -11,7 +11,6 @@ import torch
 from safetensors import safe_open
 
 import rnnx
-from rnnx.exporters import export
 from rnnx.models.anomaly import recipe, scoring
 from rnnx.models.anomaly.model import AnomalyNet
 from rnnx.models.anomaly.system import ANOMALY_ECG, ANOMALY_KDD, FACE
@@ -212,25 +211,17 @@ def test_the_score_is_the_mahalanobis_distance_of_the_errors():
 
 
 @pytest.mark.slow
-def test_its_stream_gives_the_whole_signal_s_scores(tmp_path):
-    module = trained(ANOMALY_KDD)
-    export(
-        module,
-        inputs=FACE.inputs,
-        outputs=FACE.outputs,
-        streaming=FACE.streaming,
-        assets=ANOMALY_KDD.assets(),
-        out=tmp_path / "a.rnnx",
-    )
+def test_its_stream_gives_the_whole_signal_s_scores(zoo_bundle):
+    bundle = zoo_bundle("anomaly-kdd")
     values = scoring.held_out("bleeding").signal[None, 4000:4300, None]
-    whole = TorchRunner(module, FACE).run({"signal": values})
-    with rnnx.load(tmp_path / "a.rnnx", mode="streaming", provider="cpu", threads=1) as session:
+    whole = TorchRunner(trained(ANOMALY_KDD), FACE).run({"signal": values})
+    with rnnx.load(bundle, mode="streaming", provider="cpu", threads=1) as session:
         stream = BundleRunner(session, FACE).stream()
         parts = [stream.push({"signal": part}) for part in np.split(values, [1, 2, 50, 187, 188, 260], axis=1)]
     for name in ("score", "expected"):
         joined = np.concatenate([part[name] for part in parts], axis=1)
         np.testing.assert_allclose(joined, whole[name], rtol=1e-3, atol=1e-3)
-    with load_task(tmp_path / "a.rnnx", provider="cpu", threads=1) as task:
+    with load_task(bundle, provider="cpu", threads=1) as task:
         table = "value\n" + "\n".join(map(str, values[0, :, 0].tolist()))
         told = task(table.encode())
     np.testing.assert_allclose(told.scores, whole["score"][0], rtol=1e-3, atol=1e-3)

@@ -11,7 +11,6 @@ from safetensors import safe_open
 
 import rnnx
 from rnnx.errors import InputError, MissingDataError
-from rnnx.exporters import export
 from rnnx.models.datasets import packages
 from rnnx.models.datasets.electricity import Electricity
 from rnnx.models.forecast import data, recipe
@@ -182,22 +181,12 @@ def test_a_person_s_table_may_leave_out_what_is_not_known():
 
 
 @pytest.mark.slow
-def test_its_bundle_says_the_same_and_a_person_s_table_gets_its_forecast(module, few, tmp_path):
-    export(
-        module,
-        inputs=FACE.inputs,
-        outputs=FACE.outputs,
-        ranges=FACE.ranges,
-        example=FACE.example,
-        streaming=FACE.streaming,
-        assets=FORECAST.assets(),
-        out=tmp_path / "forecast.rnnx",
-    )
-    with rnnx.load(tmp_path / "forecast.rnnx", provider="cpu", threads=1) as session:
+def test_its_bundle_says_the_same_and_a_person_s_table_gets_its_forecast(module, few, zoo_bundle):
+    with rnnx.load(zoo_bundle("forecast"), provider="cpu", threads=1) as session:
         np.testing.assert_allclose(
             forecast(BundleRunner(session, FACE), few), forecast(TorchRunner(module, FACE), few), rtol=0, atol=1e-4
         )
-    with load_task(tmp_path / "forecast.rnnx", provider="cpu", threads=1) as task:
+    with load_task(zoo_bundle("forecast"), provider="cpu", threads=1) as task:
         told = task(table(400))
         inputs = series_arrays(table(400), describe().read, "t.csv").inputs
         batch = {name: array[None].astype(np.float32) for name, array in inputs.items()}

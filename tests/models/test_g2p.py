@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 import rnnx
 from rnnx.models.datasets import cmudict
 from rnnx.models.datasets.packages import Package
-from rnnx.models.g2p import data, recipe, scoring, symbols, system
+from rnnx.models.g2p import data, exhibit_cho, recipe, scoring, symbols, system
 from rnnx.models.zoo.running import TorchRunner
 from rnnx.models.zoo.system import Training
 from rnnx.models.zoo.weights import trained
@@ -206,25 +207,13 @@ def test_training_goes_from_the_dictionary_to_a_model(dictionary):
 
 
 @pytest.mark.slow
-def test_the_bundle_takes_words_and_says_them(tmp_path):
-    known = system.G2P
-    face = known.face
-    module = trained(known)
-    rnnx.exporters.export(
-        module,
-        inputs=face.inputs,
-        outputs=face.outputs,
-        lengths=face.lengths,
-        streaming=face.streaming,
-        assets=known.assets(),
-        out=tmp_path / "g2p.rnnx",
-    )
-    with load_task(tmp_path / "g2p.rnnx") as task:
+def test_the_bundle_takes_words_and_says_them(zoo_bundle):
+    with load_task(zoo_bundle("g2p")) as task:
         found = task("Hello world\u2019s")
         assert str(found).splitlines()[0].split(maxsplit=1)[0] == "Hello"
         texts = [one.text.split() for one in found.results]
         expected = system.answer(
-            TorchRunner(module, face),
+            TorchRunner(trained(system.G2P), system.G2P.face),
             [symbols.spell("hello"), symbols.spell("world's")],
             end=symbols.END,
             options=system.OPTIONS,
@@ -237,3 +226,17 @@ def test_the_bundle_takes_words_and_says_them(tmp_path):
             task("café")
         with pytest.raises(rnnx.errors.InputError, match="the text is empty"):
             task("  ")
+
+
+@pytest.mark.slow
+def test_without_attention_it_shows_what_becomes_of_long_words(zoo_bundle, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(exhibit_cho, "_EACH", 20)
+    plot, *written = system.G2P_CHO.exhibit(zoo_bundle("g2p-cho")).pieces
+    usual, long, kept = (int(one) for one in re.findall(r"(\d+)%", plot.about))
+    assert long > 1.5 * usual
+    assert long > 1.5 * kept
+    assert [len(one.given) for one in written] == sorted((len(one.given) for one in written), reverse=True)
+    assert written[0].given == "antidisestablishmentarianism"
+    assert all(one.answer.startswith("one vector  ") for one in written)
+    assert all("\nattention   " in one.answer for one in written)

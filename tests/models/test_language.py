@@ -206,23 +206,13 @@ def test_the_committed_weights_foresee_a_text():
 
 
 @pytest.mark.slow
-def test_the_bundle_foresees_as_its_source_does_and_writes(tmp_path):
+def test_the_bundle_foresees_as_its_source_does_and_writes(zoo_bundle):
     module = trained(LANGUAGE)
-    face = LANGUAGE.face
-    exported = rnnx.exporters.export(
-        module,
-        inputs=face.inputs,
-        states=face.states,
-        outputs=face.outputs,
-        streaming=face.streaming,
-        out=tmp_path / "language.rnnx",
-    )
-    assert exported.streaming is not None
     tokens = load_held_out().tokens[np.newaxis, :500]
     with torch.inference_mode():
         expected = module(torch.from_numpy(tokens))[0].numpy()
     with (
-        rnnx.load(tmp_path / "language.rnnx", provider="cpu", mode="streaming") as session,
+        rnnx.load(zoo_bundle("language"), provider="cpu", mode="streaming") as session,
         session.stream() as stream,
     ):
         pieces = [stream.push({"tokens": tokens[:, start : start + 50]})["logits"] for start in range(0, 500, 50)]

@@ -105,7 +105,7 @@ def test_what_is_missing_is_asked_for_with_its_commands(tmp_path, kind, commands
 
 
 def test_a_folder_that_is_none_is_told(tmp_path):
-    with pytest.raises(MissingDataError, match=r"'.*nowhere' is no folder"):
+    with pytest.raises(MissingDataError, match=r"^'.*nowhere' is no folder, and 'inner/data.txt' of .* is not among"):
         find(package(), tmp_path / "nowhere")
 
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from rnnx import load as load_bundle
-from rnnx.exporters import export
 from rnnx.models.policy import memoryless, recipe
 from rnnx.models.policy.cartpole import EDGE, LEANING, SECONDS, STEPS, CartPoles
 from rnnx.models.policy.episodes import FIRST_LEARNED, HELD_OUT, VALIDATION, last
@@ -146,21 +145,12 @@ def test_a_state_goes_on_where_the_steps_before_ended():
     torch.testing.assert_close(again, end, atol=1e-5, rtol=0)
 
 
-def test_every_variant_of_its_bundle_lasts(tmp_path):
-    export(
-        trained(POLICY),
-        inputs=FACE.inputs,
-        states=FACE.states,
-        outputs=FACE.outputs,
-        streaming=FACE.streaming,
-        assets=POLICY.assets(),
-        out=tmp_path / "policy.rnnx",
-    )
+def test_every_variant_of_its_bundle_lasts(zoo_bundle):
     few = range(5)
-    with load_bundle(tmp_path / "policy.rnnx") as session:
+    with load_bundle(zoo_bundle("policy")) as session:
         signature = session.signature
         assert POLICY.evaluate(BundleRunner(session, FACE), few).value == 500
-    with load_bundle(tmp_path / "policy.rnnx", mode="streaming") as session:
+    with load_bundle(zoo_bundle("policy"), mode="streaming") as session:
         assert POLICY.evaluate(ChunkRunner(session, signature, FACE.time), few).value == 500
 
 

@@ -250,24 +250,15 @@ def test_the_committed_weights_judge_as_was_measured():
 
 
 @pytest.mark.slow
-def test_the_bundle_tells_good_from_bad(tmp_path):
-    module, face = trained(SENTIMENT), SENTIMENT.face
-    rnnx.exporters.export(
-        module,
-        inputs=face.inputs,
-        lengths=face.lengths,
-        outputs=face.outputs,
-        streaming=face.streaming,
-        out=tmp_path / "sentiment.rnnx",
-    )
+def test_the_bundle_tells_good_from_bad(zoo_bundle):
     texts = [
         "What a wonderful, moving film!",
         "Dull, stupid and far too long.",
         "The plot was good, but the acting is not great.",
     ]
     cut = encoder(tokenizer(load_words()[0]))
-    expected = positive(TorchRunner(module, face), texts)
-    with rnnx.load(tmp_path / "sentiment.rnnx", provider="cpu") as session:
+    expected = positive(TorchRunner(trained(SENTIMENT), SENTIMENT.face), texts)
+    with rnnx.load(zoo_bundle("sentiment"), provider="cpu") as session:
         for text, wanted in zip(texts, expected, strict=True):
             outputs = session.run({"tokens": np.array([cut.encode(text)])}, lengths=[len(cut.encode(text))])
             difference = outputs["logits"][0, 1] - outputs["logits"][0, 0]

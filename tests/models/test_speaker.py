@@ -17,8 +17,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from rnnx.atomic import write_atomically
+from rnnx.models.ragged import pad
 from rnnx.models.speaker import augment, convert, cross_validate, evaluate, train
-from rnnx.models.speaker.data import DATA, load, pad
+from rnnx.models.speaker.data import DATA, load
 from rnnx.models.speaker.model import CHECKPOINT, build, predictor
 from rnnx.models.speaker.model import load as load_model
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
 import torch
 
 from rnnx import load as load_bundle
-from rnnx.exporters import export
 from rnnx.models.speaker import data
 from rnnx.models.speaker.system import FACE, SPEAKER
 from rnnx.models.zoo.running import BundleRunner, TorchRunner
@@ -34,20 +34,24 @@ def test_its_score_counts_right_answers():
     assert SPEAKER.evaluate(Ninth(), SPEAKER.held_out()).value == (labels == 8).mean()
 
 
-def test_its_bundle_answers_as_it_does(tmp_path):
-    module = trained(SPEAKER)
-    export(
-        module,
-        inputs=FACE.inputs,
-        lengths=FACE.lengths,
-        outputs=FACE.outputs,
-        streaming=FACE.streaming,
-        assets=SPEAKER.assets(),
-        out=tmp_path / "speaker.rnnx",
-    )
+def test_its_bundle_answers_as_it_does(zoo_bundle):
     few = SPEAKER.held_out().select(range(0, 370, 5))
-    with load_bundle(tmp_path / "speaker.rnnx") as session:
-        assert SPEAKER.evaluate(BundleRunner(session, FACE), few) == SPEAKER.evaluate(TorchRunner(module, FACE), few)
+    expected = SPEAKER.evaluate(TorchRunner(trained(SPEAKER), FACE), few)
+    with load_bundle(zoo_bundle("speaker")) as session:
+        assert SPEAKER.evaluate(BundleRunner(session, FACE), few) == expected
+
+
+def test_it_shows_who_was_taken_for_whom(zoo_bundle):
+    pytest.importorskip("matplotlib")
+    confusions, turned, missed = SPEAKER.exhibit(zoo_bundle("speaker")).pieces
+    assert confusions.about.startswith("365 of 370 are right; one each was taken: ")
+    assert confusions.about.count(" for ") == 5
+    assert len({one.png for one in (confusions, turned, missed)}) == 3
+    assert turned.about.startswith("Right in the end: speaker ")
+    assert missed.about.startswith("Wrong in the end: speaker ")
+    shares = [[int(one) for one in re.findall(r"(\d+)%", piece.about)] for piece in (turned, missed)]
+    assert shares[0][1] > shares[0][0]
+    assert shares[1][1] < 50
 
 
 def test_its_task_names_twelve_columns_and_the_source_s_speakers():

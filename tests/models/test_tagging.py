@@ -168,23 +168,11 @@ def test_the_checkpoint_reaches_what_it_says():
 
 
 @pytest.mark.slow
-def test_the_bundle_tags_what_a_person_types(tmp_path):
+def test_the_bundle_tags_what_a_person_types(zoo_bundle):
     import rnnx
-    from rnnx.exporters import export
     from rnnx.models.zoo.weights import trained
 
-    module, face = trained(TAGGING), FACE
-    export(
-        module,
-        inputs=face.inputs,
-        lengths=face.lengths,
-        outputs=face.outputs,
-        ranges=face.ranges,
-        streaming=face.streaming,
-        assets=TAGGING.assets(),
-        out=tmp_path / "tagging.rnnx",
-    )
-    with rnnx.load_task(tmp_path / "tagging.rnnx") as task:
+    with rnnx.load_task(zoo_bundle("tagging")) as task:
         first, second = task.batch(["123 E. Main St. Apt 4B, Springfield, IL 62704", "PO Box 12 Portland OR"])
         assert dict(zip(first.tokens, first.labels, strict=True)) == {
             "123": "AddressNumber",
@@ -200,6 +188,6 @@ def test_the_bundle_tags_what_a_person_types(tmp_path):
         assert str(second).splitlines()[0] == "PO Box    USPSBoxType"
         addresses = load_held_out()
         told = [one.labels for one in task.batch([" ".join(one.words) for one in addresses])]
-        assert told == tag(TorchRunner(module, face), [one.words for one in addresses])
+        assert told == tag(TorchRunner(trained(TAGGING), FACE), [one.words for one in addresses])
         with pytest.raises(rnnx.errors.InputError, match="the text is empty"):
             task("   ")

@@ -13,7 +13,7 @@ from torch import nn
 
 from rnnx.errors import CheckpointError, InputError, TrainingError
 from rnnx.models.training import Recipe, fit, seeded
-from rnnx.models.training.batches import buckets, consecutive, pad, shuffled
+from rnnx.models.training.batches import buckets, consecutive, shuffled
 from rnnx.models.zoo.system import Training
 
 POINTS = np.random.default_rng(0).normal(size=(50, 5, 3)).astype(np.float32)
@@ -364,18 +364,6 @@ def test_shuffled_holds_each_example_once():
     parts = shuffled(10, 4, np.random.default_rng(0))
     assert sorted(np.concatenate(parts)) == list(range(10))
     assert [len(part) for part in parts] == [4, 3, 3]
-
-
-def test_padding_is_at_the_end_and_lengths_are_told():
-    batch, lengths = pad([np.array([1.0, 2.0], np.float32), np.array([3.0], np.float32)], value=-1)
-    assert np.array_equal(batch, np.array([[1, 2], [3, -1]], np.float32))
-    assert batch.dtype == np.float32
-    assert np.array_equal(lengths, [2, 1])
-    assert lengths.dtype == np.int64
-    with pytest.raises(InputError, match=r"float32\[time, 2\], float32\[time, 3\]"):
-        pad([np.zeros((2, 3), np.float32), np.zeros((2, 2), np.float32)])
-    with pytest.raises(InputError, match="no array"):
-        pad([])
 
 
 def test_rows_of_consecutive_batches_go_on_where_they_ended():

@@ -240,27 +240,18 @@ def test_training_goes_from_catalogues_to_a_model(monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_bundle_takes_text_and_answers_in_french(tmp_path):
-    known = system.TRANSLATION
-    face = known.face
-    module = trained(known)
-    rnnx.exporters.export(
-        module,
-        inputs=face.inputs,
-        outputs=face.outputs,
-        lengths=face.lengths,
-        streaming=face.streaming,
-        assets=known.assets(),
-        out=tmp_path / "translation.rnnx",
-    )
+def test_the_bundle_takes_text_and_answers_in_french(zoo_bundle):
+    runner = TorchRunner(trained(system.TRANSLATION), system.TRANSLATION.face)
     english = "Open the  file…"
-    with load_task(tmp_path / "translation.rnnx") as task:
+    with load_task(zoo_bundle("translation")) as task:
         found = task(english)
         ids = np.array(pieces.encoder().encode("Open the file..."))
-        (expected,) = answer(TorchRunner(module, face), [ids], end=pieces.END, options=system.OPTIONS)
+        (expected,) = answer(runner, [ids], end=pieces.END, options=system.OPTIONS)
         assert str(found) == pieces.encoder().decode(expected)
         assert len(found.alternatives) == 3
         assert task(english, beam_width=1).alternatives == ()
-        assert task("\u4e2d") is not None  # an unknown character has an id of its own
+        assert task("Open \u4e2d").text  # an unknown character has an id of its own
+        with pytest.raises(rnnx.errors.InputError, match="knows nothing of the text '\u4e2d'"):
+            task("\u4e2d")
         with pytest.raises(rnnx.errors.InputError, match="the text is empty"):
             task(" ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 
@@ -11,8 +12,9 @@ from click.testing import CliRunner
 
 import rnnx
 from rnnx.cli.main import main
-from rnnx.errors import BundleError, CheckpointError, StreamingError, ZooError
-from rnnx.models.zoo import registry
+from rnnx.cli.zoo import _block
+from rnnx.errors import BundleError, CheckpointError, MissingDataError, StreamingError, ZooError
+from rnnx.models.zoo import exporting, registry
 from rnnx.models.zoo.cards import card, measure
 from rnnx.models.zoo.evaluating import evaluate_bundle, system_of
 from rnnx.models.zoo.exporting import export_system
@@ -73,6 +75,44 @@ def test_what_cannot_be_measured_has_no_int8_variant_and_says_why(zoo, tmp_path,
     assert "pip download tones" in note
 
 
+def test_examples_that_are_not_committed_come_from_a_folder(zoo, bundle, tmp_path, monkeypatch):
+    with pytest.raises(
+        ZooError, match=r"the held-out examples of 'tones' are rnnx's own, and '.*' is given\. Leave it"
+    ):
+        evaluate_bundle(bundle.path, data=tmp_path)
+    asked, examples = [], zoo.TONES.held_out()
+
+    def there(folder):
+        asked.append(folder)
+        return examples
+
+    monkeypatch.setattr(zoo, "TONES", dataclasses.replace(zoo.UNMEASURED, held_out_in=there))
+    with pytest.raises(MissingDataError, match="pip download tones"):
+        evaluate_bundle(bundle.path)
+    with pytest.raises(MissingDataError, match="pip download tones"):
+        train_system("tones", tmp_path / "a.safetensors")
+    expected = {one.key for one in bundle.manifest.variants} | {"torch"}
+    assert {one.runner for one in evaluate_bundle(bundle.path, data=tmp_path).results} == expected
+    assert train_system("tones", tmp_path / "a.safetensors", data=tmp_path).score.count == 24
+    made = export_system("tones", tmp_path / "out.rnnx", data=tmp_path)
+    assert made.notes == ()
+    assert asked == [tmp_path] * 3
+
+
+def test_an_int8_variant_that_may_choose_otherwise_is_told_of(zoo, tmp_path, monkeypatch):
+    real = exporting.quantize
+
+    def choosing(*arguments, **options):
+        made = real(*arguments, **options)
+        entry = dataclasses.replace(made.entry, reference=0.25, reached=0.243, agreement=0.9375)
+        return dataclasses.replace(made, entry=entry)
+
+    monkeypatch.setattr(exporting, "quantize", choosing)
+    (note,) = export_system("tones", tmp_path / "out.rnnx").notes
+    assert note.startswith("int8 may choose otherwise than fp32: what proves it is the share of ones, 24.3% on the")
+    assert "where fp32 has 25.0%. Of the choices in fp32's golden vectors 93.8% are the same; it has golden" in note
+
+
 def test_a_recorder_keeps_the_first_rows_and_changes_nothing(zoo):
     system = registry.system("tones")
     runner = TorchRunner(trained(system), system.face)
@@ -98,6 +138,19 @@ def test_training_writes_a_checkpoint_that_exports(zoo, tmp_path):
     bundle = export_system("tones", tmp_path / "own.rnnx", checkpoint=made.file, int8=False).bundle
     found = evaluate_bundle(bundle.path, checkpoint=made.file)
     assert found.results[0].score.value == made.score.value
+
+
+def test_a_training_that_did_not_begin_leaves_no_folder(zoo, tmp_path, monkeypatch):
+    def train(training):
+        if training.steps:
+            (training.folder / "training.pt").touch()
+        raise MissingDataError("the tones are not here")
+
+    monkeypatch.setattr(zoo, "TONES", dataclasses.replace(zoo.TONES, train=train))
+    for steps, left in ((None, []), (3, ["kept"])):
+        with pytest.raises(MissingDataError):
+            train_system("tones", tmp_path / "own.safetensors", steps=steps, folder=tmp_path / "kept")
+        assert [one.name for one in tmp_path.iterdir()] == left
 
 
 def test_wrong_use_is_told(zoo, tmp_path, monkeypatch):
@@ -136,6 +189,20 @@ def test_the_command(zoo, bundle, tmp_path):
     listed = run(main, ["zoo", "list"])
     assert listed.exit_code == 0, listed.output
     assert "25.0% share of ones" in listed.output
+    assert (
+        _block(
+            {
+                "name": "n",
+                "task": "t",
+                "architecture": "a",
+                "metric": "m",
+                "size_bytes": 1234567,
+                "data": "d",
+                "licence": "l",
+            }
+        )
+        == "n: t\n  m, 1.23 MB\n  a\n  data: d; l"
+    )
     as_json = json.loads(run(main, ["zoo", "list", "--json"]).output)
     assert next(one for one in as_json if one["name"] == "tones")["size_bytes"] == 1234
     out = str(tmp_path / "out.rnnx")
@@ -168,6 +235,8 @@ def test_a_bundle_of_somebody_elses_is_not_scored_by_chance(bundle, tmp_path):
     manifest.write_text(json.dumps(data))
     with pytest.raises(ZooError, match="does not come from the zoo"):
         evaluate_bundle(tmp_path / "out.rnnx")
+    with pytest.raises(ZooError, match=r"is of the system 'tones', and 'speaker' is given\. Leave it out"):
+        evaluate_bundle(bundle.path, name="speaker")
     assert evaluate_bundle(tmp_path / "out.rnnx", name="tones").results[0].runner == "torch"
 
 

@@ -12,7 +12,6 @@ from click.testing import CliRunner
 
 from rnnx.errors import MissingDataError
 from rnnx.models.zoo import registry
-from rnnx.models.zoo.exporting import export_system
 from rnnx.models.zoo.gallery import __main__ as gallery
 from rnnx.models.zoo.gallery.exhibit import Exhibit, Picture, Sound, Text
 from rnnx.models.zoo.gallery.page import page
@@ -124,15 +123,9 @@ def test_overlays_are_the_image_and_once_for_each_word_in_rows():
     assert overlays(pixels, maps[::-1], ["a", "red", "car"], columns=4) != one
 
 
-@pytest.fixture(scope="module")
-def policy(tmp_path_factory):
-    """The bundle of a quick system."""
-    return export_system("policy", tmp_path_factory.mktemp("policy") / "policy.rnnx", int8=False).bundle.path
-
-
-def test_an_exhibit_is_made_by_its_bundle(policy):
+def test_an_exhibit_is_made_by_its_bundle(zoo_bundle):
     pytest.importorskip("matplotlib")
-    shown = registry.system("policy").exhibit(policy)
+    shown = registry.system("policy").exhibit(zoo_bundle("policy"))
     own, chance = shown.pieces
     assert own.about.startswith(
         "Each push its own: the policy holds the pole for 500 steps of at most 500, the network without a memory for "

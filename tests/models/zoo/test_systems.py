@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
+from rnnx.bundle import Bundle
 from rnnx.errors import MissingDataError
+from rnnx.models.zoo import exporting
 from rnnx.models.zoo.cards import card
-from rnnx.models.zoo.evaluating import evaluate_bundle
-from rnnx.models.zoo.exporting import export_system
+from rnnx.models.zoo.evaluating import evaluate_bundle, system_of
 from rnnx.models.zoo.overview import overview
 from rnnx.models.zoo.registry import ZOO, card_file, entry, figures, system
 
@@ -48,14 +49,13 @@ def test_the_weights_are_the_models_own(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ZOO)
-def test_the_bundle_scores_what_the_card_says(name, tmp_path):
+def test_the_bundle_scores_what_the_card_says(name, zoo_bundle):
     known = system(name)
     try:
         known.held_out()
     except MissingDataError as error:
         pytest.skip(str(error))
-    made = export_system(name, tmp_path / f"{name}.rnnx", int8=False)
-    found = {one.runner: one.score for one in evaluate_bundle(made.bundle.path, provider="cpu").results}
+    found = {one.runner: one.score for one in evaluate_bundle(zoo_bundle(name), provider="cpu").results}
     said = {one["runner"]: one for one in figures(name)["results"]}
     assert {runner for runner in said if not runner.startswith("int8")} == found.keys()
     # Another processor rounds otherwise, which may turn a close call; a share of the examples, or of the value.
@@ -80,3 +80,15 @@ def test_int8_lost_no_more_than_its_budget(name):
 
 def test_the_readme_holds_the_measured_table():
     assert overview() in (ROOT / "README.md").read_text(encoding="utf-8"), "python -m rnnx.models.zoo.overview"
+
+
+def test_a_bundle_is_exported_once_for_all_tests(zoo_bundle, monkeypatch):
+    path = zoo_bundle("policy")
+
+    def again(*_arguments, **_options):
+        raise AssertionError("it was exported already")
+
+    monkeypatch.setattr(exporting, "export_system", again)
+    assert zoo_bundle("policy") == path
+    assert system_of(Bundle.open(path)) == "policy"
+    assert not path.with_suffix(".claimed").exists()

@@ -21,7 +21,7 @@ from rnnx.runtime.tasks.description import (
     TextRead,
     Words,
 )
-from rnnx.signature import LengthsSpec, Signature, StateSpec, parse_tensor
+from rnnx.signature import AxisRange, LengthsSpec, Signature, StateSpec, parse_tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +42,7 @@ def make(tmp_path: Path) -> Callable[..., Path]:
         *,
         description: Description | None = None,
         lengths: tuple[str, ...] = (),
+        ranges: tuple[AxisRange, ...] = (),
         states: tuple[tuple[str, str], ...] = (),
         mode: str = "offline",
         name: str = "",
@@ -51,6 +52,7 @@ def make(tmp_path: Path) -> Callable[..., Path]:
             inputs=tuple(parse_tensor(one) for one in inputs),
             outputs=tuple(parse_tensor(one) for one in outputs),
             lengths=tuple(LengthsSpec(name=one, axis="time") for one in lengths),
+            ranges=ranges,
             states=tuple(StateSpec(name=one, output=output) for one, output in states),
         ).check()
         declared = [

@@ -2,6 +2,7 @@
 
 import io
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -53,6 +54,19 @@ def test_grey():
     np.testing.assert_allclose(read(channels=1, layout="NHW"), weights, atol=1)
 
 
+@pytest.mark.parametrize("form", ["PNG", "TIFF"])
+def test_grey_of_16_bits_is_as_bright_as_of_8(form):
+    grey = COLOURS[:, :, 0]
+    deep = Image.fromarray(grey.astype(np.uint16) * 256 + 100)
+    np.testing.assert_array_equal(read(encoded(deep, form), channels=1, layout="NHW"), grey)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_pixels_whose_white_is_not_known_are_refused(dtype):
+    with pytest.raises(InputError, match=r"'x\.png' has pixels of 32 bits, .* Save it with 8 bits"):
+        read(encoded(Image.fromarray(COLOURS[:, :, 0].astype(dtype)), "TIFF"))
+
+
 def test_what_is_transparent_is_white():
     clear = np.dstack([COLOURS, np.where(np.arange(24).reshape(4, 6) % 2, 255, 0).astype(np.uint8)])
     expected = np.where(clear[:, :, 3:] == 0, 255, COLOURS)
@@ -72,11 +86,20 @@ def test_a_photo_that_lies_on_its_side_is_set_up():
 
 def test_sizes():
     assert read(np.zeros((20, 50), np.uint8), height=10, width=None).shape == (3, 10, 25)
-    assert read(np.zeros((1000, 1), np.uint8), height=10, width=None).shape == (3, 10, 1)
+    assert read(np.zeros((1000, 1), np.uint8), height=10, width=None, least=1).shape == (3, 10, 1)
     stretched = read(np.repeat(np.array([[0, 255]], np.uint8), 2, axis=0), height=2, width=8, channels=1, layout="NHW")
     assert stretched[0, 0] == 0
     assert stretched[0, -1] == 255
     assert (np.diff(stretched[0].astype(int)) >= 0).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (9, 100), (100, 9)])
+def test_a_picture_too_small_to_show_anything_is_refused(shape):
+    message = rf"has {shape[1]} x {shape[0]} pixels; the model takes at least 10 x 10, and looks at 50 x 40\. Give"
+    with pytest.raises(InputError, match=message):
+        read(np.zeros(shape, np.uint8), height=40, width=50)
+    assert read(np.zeros((10, 10), np.uint8), height=40, width=50).shape == (3, 40, 50)
+    assert read(np.zeros(shape, np.uint8), height=40, width=50, least=1).shape == (3, 40, 50)
 
 
 def test_padding_is_white_and_even():
@@ -89,7 +112,7 @@ def test_padding_is_white_and_even():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "'x.png' is no picture that Pillow knows"),
+        (b"", "'x.png' is empty. Give a PNG"),
         (b"no picture", "'x.png' is no picture that Pillow knows"),
         (encoded(Image.fromarray(COLOURS))[:60], "'x.png' is a broken picture"),
         (encoded(Image.fromarray(np.tile(COLOURS, (20, 20, 1))), "JPEG")[:700], "'x.png' is a broken picture"),
@@ -149,6 +172,20 @@ def test_the_frames_of_one_file(form):
     np.testing.assert_array_equal(video([content]), frames(5))
     np.testing.assert_array_equal(video([content], frames=3), frames(5)[[0, 2, 4]])
     np.testing.assert_array_equal(video([content], frames=9)[[0, -1]], frames(5)[[0, -1]])
+
+
+@pytest.mark.filterwarnings("ignore:Invalid APNG")
+@pytest.mark.parametrize("count", [0, 2**31 + 1])
+def test_frames_that_cannot_be_counted_are_no_single_picture(count):
+    first, *others = [Image.fromarray(one) for one in frames(5)]
+    content = encoded(first, save_all=True, append_images=others)
+    at = content.index(b"acTL")
+    chunk = b"acTL" + count.to_bytes(4) + content[at + 8 : at + 12]
+    broken = content[:at] + chunk + zlib.crc32(chunk).to_bytes(4) + content[at + 16 :]
+    with pytest.raises(InputError, match=r"is a broken picture: how many frames it has is not told\. Copy it again"):
+        video([broken])
+    assert len(video([encoded(first, save_all=True, append_images=others[:1])])) == 2
+    assert len(video([encoded(first)])) == 1
 
 
 def test_several_files_and_arrays():

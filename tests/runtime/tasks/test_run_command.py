@@ -8,7 +8,18 @@ from click.testing import CliRunner
 from onnx import helper
 
 from rnnx.cli.main import main
-from rnnx.runtime.tasks.description import AudioRead, AudioWrite, Description, ScoresWrite, SeriesRead, Table
+from rnnx.runtime.tasks.description import (
+    AudioRead,
+    AudioWrite,
+    Characters,
+    Description,
+    ImageRead,
+    ScoresWrite,
+    SeriesRead,
+    Table,
+    TextRead,
+    TokensWrite,
+)
 from rnnx.runtime.tasks.wav import read_wav, wav_bytes
 
 
@@ -68,6 +79,11 @@ def test_several_texts_and_standard_input(counting):
     ]
 
 
+def test_standard_input_that_is_no_text(counting):
+    done = invoke("run", counting, "--text", "-", code=2, entered=b"ab\xff")
+    assert "standard input is no text in UTF-8: 'utf-8' codec can't decode byte 0xff" in done.stderr
+
+
 def test_json(counting):
     report = json.loads(invoke("run", counting, "--text", "a", "--text", "bb", "--json").output)
     assert (report["task"], report["variant"]) == ("counting", "fp32-offline")
@@ -83,8 +99,43 @@ def test_generated_text_follows_its_beginning(alphabet):
     assert invoke("run", alphabet, "--text", "a", "--top-k", 1, "--text", "b").output == "abcd\n\nbcd\n"
     assert invoke("run", alphabet, "--text", "", "--temperature", 0).output == "abcd\n"
     assert invoke("run", alphabet, "--text", "ax", code=1).stdout == ""
+    for option in ("length=2.5", "top_k=0", "temperature=nan"):
+        assert invoke("run", alphabet, "--text", "a", "--option", option, code=1).stdout == "", "nothing before it"
+    assert invoke("run", alphabet, "--text", "a", "--temperature", 0, "--option", "length=2").output == "abc\n"
     report = json.loads(invoke("run", alphabet, "--text", "a", "--temperature", 0, "--json").output)
     assert report["results"] == [{"input": "a", "text": "bcd"}]
+
+
+def test_what_the_model_does_not_know_is_said(spelling):
+    done = invoke("run", spelling, "--text", "abЖ c")
+    assert done.stdout == "abЖ  even\nc    even\n"
+    assert done.stderr == "note: the model does not know 'Ж'; it was read as something unknown.\n"
+    report = json.loads(invoke("run", spelling, "--text", "abЖ c", "--text", "c", "--json").stdout)
+    assert [one.get("unknown") for one in report["results"]] == [["Ж"], None]
+    assert "knows nothing of the text 'ЖЖ'" in invoke("run", spelling, "--text", "ЖЖ", code=1).stderr
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_an_answer_that_was_cut_off_is_marked(make, split):
+    """A model that says the text again, to its end if it has one."""
+    copy = make(
+        ["tokens: int64[batch, time] < 3"],
+        ["ids: int64[batch, time]"],
+        [helper.make_node("Mod", ["tokens", "two"], ["ids"])],
+        {"two": np.array(2)},
+        description=Description(
+            task="copy",
+            read=TextRead(input="tokens", tokenizer=Characters(symbols=("", "a", ".")), split=split),
+            write=TokensWrite(output="ids", symbols=("<end>", "a"), end=0),
+        ),
+    )
+    whole, cut = invoke("run", copy, "--text", "aa."), invoke("run", copy, "--text", "aaa")
+    assert "aa" in whole.stdout
+    assert whole.stderr == ""
+    assert cut.stderr == "note: the answer was cut off: the model did not come to an end. It may be wrong.\n"
+    report = json.loads(invoke("run", copy, "--text", "aa.", "--text", "aaa", "--json").stdout)["results"]
+    told = [one["words"][0] if split else one for one in report]
+    assert [one.get("ended", True) for one in told] == [True, False]
 
 
 def test_sound(louder, tmp_path):
@@ -155,6 +206,46 @@ def test_inspect_tells_the_task(counting):
     found = invoke("inspect", counting).output
     assert 'task: counting: --text TEXT -> labels\nTells which letter there is most of.\ntry: --text "abba"\n' in found
     assert "assets/task.json" in found
+
+
+def test_inspect_tells_what_a_table_or_a_sound_must_be(make, louder):
+    read = SeriesRead(
+        tables=(Table(input="x", columns=("v",)), Table(input="ahead", columns=("w",), rows="future")),
+        horizon=2,
+        time="day",
+        least_rows=3,
+        missing="mask",
+    )
+    path = make(
+        ["x: float32[batch, time]", "ahead: float32[batch, steps]"],
+        ["y: float32[batch, time]"],
+        [helper.make_node("Identity", ["x"], ["y"])],
+        description=Description(task="watching", read=read, write=ScoresWrite(output="y", threshold=2)),
+    )
+    found = invoke("inspect", path).output
+    assert "columns: day, v, w\nrows: at least 3, and 2 rows of the future behind them; cells may be empty\n" in found
+    assert "sound: 8000 Hz, others are resampled; at least 1 samples of these\n" in invoke("inspect", louder).output
+
+
+def test_inspect_names_a_file_to_try_where_it_lies(make):
+    from rnnx.bundle import Bundle, write_manifest
+
+    task = Description(
+        task="looking",
+        read=ImageRead(input="x", height=2, width=2, layout="NHWC"),
+        write=ScoresWrite(output="y", threshold=0),
+        samples=("a.png",),
+    )
+    path = make(
+        ["x: float32[batch, 2, 2, 3]"],
+        ["y: float32[batch]"],
+        [helper.make_node("ReduceMax", ["x", "axes"], ["y"], keepdims=0)],
+        {"axes": np.array([1, 2, 3])},
+        description=task,
+    )
+    (path / "assets" / "a.png").write_bytes(b"")
+    write_manifest(path, Bundle.open(path).manifest)
+    assert f'try: --image "{path / "assets" / "a.png"}"\n' in invoke("inspect", path).output
 
 
 def test_inspect_shows_a_bundle_whose_task_is_newer(counting):

@@ -84,6 +84,19 @@ def test_what_is_filled_before_the_first_value():
     np.testing.assert_array_equal(read("a,b\n1,\n,2", plain).inputs["x"], [[1, 0], [0, 2]])
 
 
+def test_nothing_at_all_is_no_answer():
+    with pytest.raises(InputError, match=r"has no value at all in 'p', 'q', so there is nothing to answer from"):
+        read("day,p,q,sex\n0,,,m\n1,,,m\n", VISITS)
+    needed = SeriesRead(
+        tables=(Table(input="x", columns=("a", "b"), rows="all", fill="last", needed=("b",)),), missing="mask"
+    )
+    np.testing.assert_array_equal(read("a,b\n,1\n2,\n", needed).inputs["x"], [[0, 1], [2, 1]])
+    with pytest.raises(
+        InputError, match=r"no value in its first row of 'b', from which later gaps would be filled\. Begin"
+    ):
+        read("a,b\n1,\n2,3\n", needed)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -29,6 +29,7 @@ from rnnx.runtime.tasks.description import (
     VideoRead,
 )
 from rnnx.runtime.tasks.wav import wav_bytes
+from rnnx.signature import AxisRange
 
 LETTERS = Characters(symbols=("<pad>", "a", "b", "c"))
 
@@ -432,6 +433,26 @@ def test_mel_frames_become_sound(make):
     assert np.abs(found.samples).max() > 0
 
 
+def test_what_is_too_short_or_too_long_is_told_of_what_was_given(make):
+    path = make(
+        ["x: float32[batch, time]"],
+        ["y: float32[batch, time]"],
+        [helper.make_node("Identity", ["x"], ["y"])],
+        ranges=(AxisRange(name="time", minimum=2, maximum=3),),
+        description=Description(
+            task="watching",
+            read=SeriesRead(tables=(Table(input="x", columns=("v",), rows="all"),)),
+            write=ScoresWrite(output="y", threshold=2),
+        ),
+    )
+    task = load_task(path)
+    assert len(task(b"v\n1\n2\n").scores) == 2
+    told = r"the series gives the input 'x: float32\[batch, time\]' {} for 'time'; the model takes 2 <= time <= 3\. {}"
+    for count, remedy in ((1, "Give more of it"), (4, "Cut it")):
+        with pytest.raises(InputError, match=told.format(count, remedy)):
+            task(np.zeros(count))
+
+
 def test_pictures_and_videos(make, tmp_path):
     images = pytest.importorskip("PIL.Image")
     grey = np.random.default_rng(0).integers(0, 256, (4, 6)).astype(np.uint8)
@@ -485,6 +506,12 @@ def test_pictures_and_videos(make, tmp_path):
     assert [one.scores.tolist() for one in task.batch([folder, [folder / "2.png"]])] == [[0, 24, 48], [48]]
     with pytest.raises(InputError, match="a video of no files"):
         task([])
+    images.fromarray(np.full((4, 6), 9, np.uint8)).save(folder / "10.png")
+    assert task(folder).scores.tolist() == [0, 24, 48, 216]
+    (folder / "notes.txt").write_text("no picture")
+    for source in (folder, [folder / "0.png", folder / "notes.txt"]):
+        with pytest.raises(InputError, match=r"^'.*frames.notes\.txt' is no picture that Pillow knows\. Give a PNG"):
+            task(source)
 
 
 def test_generating(alphabet):

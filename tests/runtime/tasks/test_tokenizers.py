@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnx.errors import InputError
-from rnnx.runtime.tasks.read_kinds import Characters, Letters, Pieces, Words
-from rnnx.runtime.tasks.tokenizers import WordEncoder, encoder
+from rnnx.runtime.tasks.read_kinds import Characters, Letters, Pieces, TextRead, Words
+from rnnx.runtime.tasks.tokenizers import WordEncoder, check_text, encoder, unknown
 
 LETTERS = ("<pad>", "<end>", *"abcé ", "<unk>")
 
@@ -112,3 +112,54 @@ def test_pieces_know_of_spaces():
 def test_pieces_come_back(words):
     made = encoder(Pieces(symbols=("▁", "a", "b", "c", "▁ab", "bc", "abc")))
     assert made.decode(made.encode(" ".join(words))) == " ".join(words)
+
+
+WORDS_OF_LETTERS = Letters(input="y", symbols=("", "?", "a", "b"), unknown=1)
+TOLERANT = {
+    "characters": (Characters(symbols=("?", "a", "b", " "), unknown=0), "aЖ bЖя", ("Ж", "я")),
+    "words": (Words(symbols=("?", "a"), unknown=0), "a Ж я", ("Ж", "я")),
+    "pieces of words": (Words(symbols=("?", "a", "##b"), unknown=0, continuing="##"), "abЖ я", ("Ж", "я")),
+    "letters": (Words(letters=WORDS_OF_LETTERS), "aЖ я", ("Ж", "я")),
+    "words and letters": (Words(symbols=("?", "a"), unknown=0, letters=WORDS_OF_LETTERS), "b Ж я", ("Ж", "я")),
+    "pieces": (Pieces(symbols=("?", "▁", "▁a"), unknown=0), "a Жя", ("Ж", "я")),
+}
+
+
+@pytest.mark.parametrize("name", TOLERANT)
+def test_a_text_of_which_nothing_is_known_is_refused(name):
+    kind, text, odd = TOLERANT[name]
+    read = TextRead(input="x" if kind.symbols else "", tokenizer=kind)
+    check_text(read, text)
+    assert unknown(encoder(kind), text) == odd
+    with pytest.raises(
+        InputError, match=r"knows nothing of the text '. .': 'Ж', 'я' would all be read as the same\. Give"
+    ):
+        check_text(read, "Ж я")
+
+
+def test_a_text_of_spaces_alone_is_one_that_is_known():
+    check_text(TextRead(input="x", tokenizer=Characters(symbols=("?", "a", "\n"), unknown=0)), "\n \n")
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "message"),
+    [
+        (
+            TextRead(input="x", tokenizer=Characters(symbols=LETTERS, end=1), most=3),
+            "aabb",
+            "the text has 4 characters;",
+        ),
+        (TextRead(input="x", tokenizer=Words(symbols=("a",)), most=1), "a a", "the text has 2 words;"),
+        (TextRead(input="x", tokenizer=Pieces(symbols=("▁", "a")), most=2), "aa", "the text has 3 pieces of words;"),
+        (TextRead(input="x", tokenizer=Characters(symbols=LETTERS), split=True, most=2), "abc", "the word 'abc' has 3"),
+    ],
+)
+def test_a_text_that_is_too_long_is_refused(read, text, message):
+    with pytest.raises(InputError, match=rf"{message} .*the model takes at most {read.most}\. Cut it"):
+        check_text(read, text)
+    check_text(read, text[:-1].strip())
+
+
+def test_half_a_character_is_refused():
+    with pytest.raises(InputError, match=r"character 2 of the text, '\\udcff', is half of one. Give the text in UTF-8"):
+        encoder(Characters(symbols=LETTERS, unknown=7)).encode("a\udcff")
