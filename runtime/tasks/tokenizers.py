@@ -193,7 +193,8 @@ def check_text(read: TextRead, text: str) -> None:
         which = f"the word {_short(text)}" if read.split else "the text"
         raise InputError(f"{which} has {count} {what}; the model takes at most {read.most}. Cut it.")
     told = [known for one, known in made.known(text) if _says(one)]
-    if told and not any(told):
+    # Without an id for it, what is not known is refused when it is looked up, each by its place.
+    if _tolerant(read.tokenizer) and told and not any(told):
         raise InputError(
             f"the model knows nothing of the text {_short(text)}: {_named(unknown(made, text))} would all be read as "
             "the same. Give a text of the kind that it learned from."
@@ -203,6 +204,11 @@ def check_text(read: TextRead, text: str) -> None:
 def unknown(made: Encoder, text: str) -> tuple[str, ...]:
     """What of a text is read as unknown, each once, in order; spaces left out."""
     return tuple(dict.fromkeys(one for one, known in made.known(text) if not known and _says(one)))
+
+
+def _tolerant(kind: Characters | Words | Pieces) -> bool:
+    letters = kind.letters if isinstance(kind, Words) else None
+    return kind.unknown is not None or (letters is not None and letters.unknown is not None)
 
 
 def _says(token: str) -> bool:

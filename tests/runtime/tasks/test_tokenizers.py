@@ -137,6 +137,13 @@ def test_a_text_of_which_nothing_is_known_is_refused(name):
         check_text(read, "Ж я")
 
 
+def test_what_has_no_id_for_the_unknown_says_where_it_stands():
+    kind = Characters(symbols=("a", "b"))
+    check_text(TextRead(input="x", tokenizer=kind), "42")  # it is refused when it is looked up
+    with pytest.raises(InputError, match=r"does not know: '4' \(at 1\), '2' \(at 2\)"):
+        encoder(kind).encode("42")
+
+
 def test_a_text_of_spaces_alone_is_one_that_is_known():
     check_text(TextRead(input="x", tokenizer=Characters(symbols=("?", "a", "\n"), unknown=0)), "\n \n")
 
