@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,6 +11,30 @@ from torch import nn
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+#: The narrowest bell, in letters. Narrower ones fall between two letters, and what is seen jumps as they move.
+NARROWEST = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Centres:
+    """Where the bells stand, in letters: whole letters, and the part of one beyond them.
+
+    One float32 number for both would lose more bits with every letter, which the sum over the steps would gather.
+
+    Attributes:
+        whole: float32 ``(batch, components)``, whole numbers.
+        part: float32 ``(batch, components)``, from 0 to 1.
+    """
+
+    whole: Tensor
+    part: Tensor
+
+    def moved(self, steps: Tensor) -> Centres:
+        """These centres after steps of float32 ``(batch, components)`` letters."""
+        part = self.part + steps
+        letters = part.floor()
+        return Centres(whole=self.whole + letters, part=part - letters)
 
 
 class ForwardAttention(nn.Module):
@@ -31,12 +56,17 @@ class ForwardAttention(nn.Module):
         with torch.no_grad():
             self.parameters_of.bias[components:] = 0.5
 
-    def forward(self, query: Tensor, centres: Tensor, values: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def begin(self, values: Tensor) -> Centres:
+        """The centres before the first step, for values ``(batch, source, value_size)``."""
+        zeros = values.new_zeros(values.shape[0], self.components)
+        return Centres(whole=zeros, part=zeros)
+
+    def forward(self, query: Tensor, centres: Centres, values: Tensor, lengths: Tensor) -> tuple[Tensor, Centres]:
         """Move on and look.
 
         Args:
             query: float32 ``(batch, query_size)``.
-            centres: float32 ``(batch, components)``, positions so far; zeros at first.
+            centres: so far.
             values: float32 ``(batch, source, value_size)``.
             lengths: int64 ``(batch,)``.
 
@@ -45,11 +75,12 @@ class ForwardAttention(nn.Module):
         """
         shares, steps, widths = self.parameters_of(torch.tanh(self.hidden(query))).chunk(3, -1)
         shares = shares.softmax(-1)
-        centres = centres + nn.functional.softplus(steps)
-        widths = nn.functional.softplus(widths) + 0.2
+        centres = centres.moved(nn.functional.softplus(steps))
+        widths = (nn.functional.softplus(widths) + NARROWEST).unsqueeze(-1)
         positions = torch.arange(values.shape[1], device=values.device)
-        distance = (positions - centres.unsqueeze(-1)) / widths.unsqueeze(-1)
-        density = torch.exp(-0.5 * distance * distance) / (widths.unsqueeze(-1) * math.sqrt(2.0 * math.pi))
+        # The whole letters first: their difference is exact.
+        distance = ((positions - centres.whole.unsqueeze(-1)) - centres.part.unsqueeze(-1)) / widths
+        density = torch.exp(-0.5 * distance * distance) / (widths * math.sqrt(2.0 * math.pi))
         weights = (shares.unsqueeze(-1) * density).sum(1)
         weights = weights.masked_fill(positions >= lengths.unsqueeze(1), 0.0)
         return torch.bmm(weights.unsqueeze(1), values).squeeze(1), centres

@@ -9,15 +9,16 @@ from ..zoo.system import Face, Metric, System
 from .exhibit import exhibit
 from .model import build
 from .recipe import train
-from .scoring import evaluate, held_out
+from .scoring import evaluate
 from .sound import WRITE
 from .text import SYMBOLS, TOKENIZER
+from .texts import held_out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 #: Longer texts, in letters, would be cut by the decoder's last step.
-LONGEST = 40
+LONGEST = 80
 
 FACE = Face(
     inputs=(f"letters: int64[batch, time] < {len(SYMBOLS)}",),

@@ -9,7 +9,8 @@ from ..speech.words import WORDS
 SYMBOLS = ("", "<end>", " ", *sorted(set("".join(WORDS))))
 END = 1
 
-TOKENIZER = Characters(symbols=SYMBOLS, lower=True, end=END)
+#: Hyphens and commas are not heard: ``forty-two`` is read as ``forty two``.
+TOKENIZER = Characters(symbols=SYMBOLS, lower=True, replace={"-": " ", ",": ""}, end=END)
 _NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS)}
 
 
