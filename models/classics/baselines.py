@@ -1,12 +1,14 @@
-"""How the weights of the simple recurrent networks were made that the systems are compared with.
+"""How the weights of the networks were made that the systems are compared with.
 
 Run ``python -m rnnx.models.classics.baselines NAME --output NAME.npz``. Each has its system's own recipe, but for the
-recurrent layer.
+recurrent layer and its learning rate.
 """
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +18,13 @@ from ...atomic import write_atomically
 from ...bundle import npz_bytes
 from ..training import seeded
 from ..zoo.system import Training
-from . import adding, digits, reber
+from . import adding, digits, plain, reber
 from .grammar import SYMBOLS
-from .networks import Stepwise, Symbolwise, weights_of
+from .networks import Symbolwise, weights_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
     from torch import nn
 
@@ -33,24 +36,18 @@ def _embedded_elman(training: Training) -> nn.Module:
     return reber.learn(module, recipe, training, embedded=True)
 
 
-def _adding_elman(training: Training) -> nn.Module:
-    recipe = adding.RECIPE.for_training(training)
+def _other(system: ModuleType, other: plain.Other, training: Training) -> nn.Module:
+    own = replace(system.RECIPE, learning_rate=other.learning_rate, steps=other.steps or system.RECIPE.steps)
+    recipe = own.for_training(training)
     with seeded(recipe.seed):
-        module = Stepwise("tanh", features=2, hidden_size=adding.HIDDEN, outputs=1)
-    return adding.learn(module, recipe, training)
-
-
-def _digits_relu(training: Training) -> nn.Module:
-    recipe = digits.RECIPE.for_training(training)
-    with seeded(recipe.seed):
-        module = Stepwise("relu", features=1, hidden_size=digits.HIDDEN, outputs=digits.CLASSES)
-    return digits.learn(module, recipe, training)
+        module = system.make(other.begun)
+    trained: nn.Module = system.learn(module, recipe, training)
+    return trained
 
 
 BASELINES: dict[str, Callable[[Training], nn.Module]] = {
-    "adding_elman": _adding_elman,
-    "digits_relu": _digits_relu,
     "embedded_elman": _embedded_elman,
+    **{other.name: partial(_other, system, other) for system in (adding, digits) for other in system.OTHERS},
 }
 
 

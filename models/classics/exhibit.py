@@ -8,7 +8,7 @@ import numpy as np
 
 from ...runtime.session import load
 from ...runtime.tasks import load_task
-from ..training.batches import pad
+from ..ragged import pad
 from ..zoo.gallery.exhibit import Exhibit, Picture, Text
 from ..zoo.gallery.plots import Panel, heatmap, image, lines
 from . import adding, digits, plain, reber, series
@@ -27,6 +27,12 @@ _WRITTEN, _LENGTH = 6, 20
 _SERIES, _BEFORE, _ALONE = 3, 30, 40
 #: Units of time from one value to the next.
 _APART = 6
+#: Pictures whose first rows are exchanged, and what that shows.
+_READ = 200
+_MEMORY = (
+    f"How many of {_READ} held-out answers turn when so many of a picture's first rows (across) are those of another "
+    "picture. Where answers do not turn, the network has forgotten these rows, and names the rest."
+)
 #: The example of the adding problem that is drawn.
 _SUM = 5
 
@@ -38,19 +44,24 @@ def show_reber(bundle: Path) -> Exhibit:
         logits = session.run({"tokens": encode(string)[None, :-1]})["logits"][0]
     pieces: list[Piece] = [_next_symbols(logits, string, embedded=False)]
     with load_task(bundle) as task:
-        pieces += [
-            Text(
-                given="",
-                answer="B" + str(task("B", seed=seed)),
-                about=f"written by the bundle, seed {seed}, until it drew E",
-            )
-            for seed in range(_WRITTEN)
-        ]
+        for seed in range(_WRITTEN):
+            written = f"B{task('B', seed=seed)}E"  # the E that ends it is drawn, and not said
+            verdict = "a string of the grammar" if _allowed(written) else "no string of the grammar"
+            pieces.append(Text(given="", answer=written, about=f"written by the bundle, seed {seed}: {verdict}"))
     return Exhibit(
         about="Elman's network learned from strings of Reber's grammar which symbols may come next. The symbol before "
         "does not tell that: after a T it may be S or X, or T or V.",
         pieces=tuple(pieces),
     )
+
+
+def _allowed(string: str) -> bool:
+    """Whether a string is of Reber's grammar."""
+    try:
+        successors(string, embedded=False)
+    except KeyError:
+        return False
+    return True
 
 
 def show_embedded_reber(bundle: Path) -> Exhibit:
@@ -60,7 +71,7 @@ def show_embedded_reber(bundle: Path) -> Exhibit:
     other = {"T": "P", "P": "T"}[string[1]]
     pair = (string, f"B{other}{string[2:-2]}{other}E")
     tokens, _ = pad([encode(one)[:-1] for one in held_out])
-    theirs = plain.load("embedded_elman", "sigmoid").run(np.eye(len(SYMBOLS), dtype=np.float32)[tokens])
+    theirs = plain.load("embedded_elman").run(np.eye(len(SYMBOLS), dtype=np.float32)[tokens])
     with load(bundle) as session:
         ours = session.run({"tokens": tokens})["logits"]
         drawn = [session.run({"tokens": encode(one)[None, :-1]})["logits"][0] for one in pair]
@@ -70,10 +81,12 @@ def show_embedded_reber(bundle: Path) -> Exhibit:
     for name, scores in (("LSTM", ours), ("Elman's network", theirs)):
         found = np.array([row[-2] for row in right(list(scores), held_out, embedded=True)])
         curves[name] = (np.array(shown), np.array([100 * found[lengths == one].mean() for one in shown]))
-    png = lines(Panel(series=curves, ylabel="right, %", low=-4.0, high=104.0), xlabel="length of the string, symbols")
+    panel = Panel(series=curves, ylabel="right, %", low=-4.0, high=104.0, level=50.0, level_name="a guess")
+    png = lines(panel, xlabel="length of the string, symbols")
     return Exhibit(
         about="In the embedded grammar the second symbol comes back as the last but one, after a whole string of "
-        "Reber's. The LSTM carries it over, and Elman's network, trained by the same recipe, does not.",
+        "Reber's. The LSTM carries it over, and Elman's network, trained by the same recipe, does not. Below the LSTM "
+        "reads two strings that are alike but for this symbol.",
         pieces=(
             Picture(png=png, about=f"The last symbol but one of {len(held_out)} held-out strings, by their length."),
             *(_next_symbols(told, one, embedded=True) for told, one in zip(drawn, pair, strict=True)),
@@ -144,24 +157,45 @@ def show_digits(bundle: Path) -> Exhibit:
                 about="The probability of each digit (down) after each pixel (across), row by row of the picture.",
             ),
         ]
+    pieces.append(Picture(png=_memory(bundle, pixels[:_READ]), about=_MEMORY))
     return Exhibit(
-        about="Rectified units that begin at the identity read a digit's 64 pixels one by one and name it after the "
-        "last.",
+        about="Rectified units that begin at the identity (IRNN) read a digit's 256 pixels one by one and name it "
+        "after the last. The last picture shows how far back they remember, beside other networks.",
         pieces=tuple(pieces),
+    )
+
+
+def _memory(bundle: Path, pixels: NDArray[np.float32]) -> bytes:
+    """How many answers turn when the first rows are those of another picture, by each network."""
+    strange = np.roll(pixels, 1, axis=0)
+    rows = np.arange(0, digits.SIDE + 1, 2)
+    feeds = [np.concatenate([strange[:, : one * digits.SIDE], pixels[:, one * digits.SIDE :]], axis=1) for one in rows]
+    curves = {}
+    with load(bundle) as session:
+        curves["IRNN"] = [session.run({"x": feed})["logits"][:, -1].argmax(axis=1) for feed in feeds]
+    for other in digits.OTHERS:
+        network = other.load()
+        curves[other.about] = [network.run(feed)[:, -1].argmax(axis=1) for feed in feeds]
+    series = {
+        about: (rows, np.array([100 * (one != told[0]).mean() for one in told])) for about, told in curves.items()
+    }
+    return lines(
+        Panel(series=series, ylabel="answers that turn, %", low=0.0), xlabel="first rows that are of another picture"
     )
 
 
 def show_adding(bundle: Path) -> Exhibit:
     """The answer while an example is read, and the error over how long the first number is to be kept."""
     x, total = adding.held_out()
-    elman = plain.load("adding_elman", "tanh").run(x)[..., 0]
     with load(bundle) as session:
         ours = np.concatenate([session.run({"x": part})["total"][..., 0] for part in np.array_split(x, 8)])
+    others = {other.about: other.load().run(x)[..., 0] for other in adding.OTHERS}
+    answers = {"LSTM": ours, **others}
     steps = np.arange(x.shape[1])
     marked = np.flatnonzero(x[_SUM, :, 1])
     one = lines(
         Panel(
-            series={"LSTM": (steps, ours[_SUM]), "Elman's network": (steps, elman[_SUM])},
+            series={name: (steps, answers[name][_SUM]) for name in ("LSTM", adding.OTHERS[0].about)},
             marks=[(float(step) - 0.5, float(step) + 0.5) for step in marked],
             mark_name="marked steps",
             level=float(total[_SUM]),
@@ -173,7 +207,7 @@ def show_adding(bundle: Path) -> Exhibit:
     kept = x.shape[1] - 1 - np.array([np.flatnonzero(row)[1] for row in x[..., 1]])  # the first mark is always early
     stretches = np.array_split(np.argsort(kept), 10)
     middle = np.array([kept[some].mean() for some in stretches])
-    errors = {"LSTM": np.abs(ours[:, -1] - total), "Elman's network": np.abs(elman[:, -1] - total)}
+    errors = {name: np.abs(answer[:, -1] - total) for name, answer in answers.items()}
     lag = lines(
         Panel(
             series={
@@ -188,7 +222,8 @@ def show_adding(bundle: Path) -> Exhibit:
     )
     return Exhibit(
         about="Two of 210 values are marked, the first of them some 200 steps before the end, and their sum is asked "
-        "for. Elman's network, trained by the same recipe, says about 1 whatever they are.",
+        "for. Elman's network, trained by the same recipe, says about 1 whatever they are. Rectified units that begin "
+        "at the identity (IRNN) and a GRU, after a third of its steps, come close.",
         pieces=(
             Picture(png=one, about="The answer while one held-out example is read; only the last is asked for."),
             Picture(png=lag, about=f"The error over {len(total)} held-out examples, by how far back the second is."),

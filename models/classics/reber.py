@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from ..ragged import pad
 from ..training import Recipe, fit, seeded
-from ..training.batches import pad
 from ..zoo.system import Face, Score
 from . import plain
 from .grammar import SYMBOLS, encode, held_out, right, strings
@@ -116,7 +116,7 @@ def evaluate(runner: Runner, strings: Sequence[str]) -> Score:
 
 def evaluate_embedded(runner: Runner, strings: Sequence[str]) -> Score:
     """The same for the embedded grammar, beside Elman's network."""
-    elman = plain.load("embedded_elman", "sigmoid")
+    elman = plain.load("embedded_elman")
     units = np.eye(len(SYMBOLS), dtype=np.float32)
     tokens, _ = pad([encode(string)[:-1] for string in strings])
     steps = right(_scores(runner, strings), strings, embedded=True)

@@ -11,7 +11,6 @@ import torch
 
 from rnnx import load as load_bundle
 from rnnx.errors import MissingDataError
-from rnnx.exporters import export
 from rnnx.models.classics import adding, baselines, digits, plain, reber, series
 from rnnx.models.classics.grammar import SYMBOLS, draw, encode, held_out, right, strings, successors
 from rnnx.models.classics.networks import Stepwise, Symbolwise, weights_of
@@ -173,11 +172,26 @@ def test_sums_are_right_within_four_hundredths():
 
 def test_the_held_out_digits_are_as_committed():
     pixels, labels = digits.held_out()
-    assert pixels.shape == (450, 64, 1)
+    assert pixels.shape == (450, 256, 1)
     assert (pixels.min(), pixels.max()) == (0.0, 1.0)
-    assert np.bincount(labels).tolist() == np.bincount(labels, minlength=10).tolist()
-    assert labels.min() == 0
-    assert labels.max() == 9
+    assert np.bincount(labels).tolist() == [43, 46, 43, 47, 48, 45, 47, 45, 41, 45]
+
+
+def test_digits_are_enlarged_as_a_picture_that_is_handed_over():
+    images = pytest.importorskip("PIL.Image")
+    given = np.random.default_rng(0).integers(0, 17, (1, 64)).astype(np.uint8)
+    ours, _ = digits.prepare(given, np.zeros(1, np.int64))
+    picture = images.fromarray(np.rint(255 / 16 * given.reshape(8, 8)).astype(np.uint8))
+    theirs = np.asarray(picture.resize((16, 16), images.Resampling.BILINEAR)) / 255
+    np.testing.assert_allclose(ours.reshape(16, 16), theirs, atol=1 / 255)
+
+
+def test_no_pixel_is_darker_than_ink_or_lighter_than_paper():
+    module = trained(DIGITS)
+    x = torch.randn(2, 40, 1)
+    with torch.no_grad():
+        torch.testing.assert_close(module(3 * x), module((3 * x).clamp(0, 1)))
+        assert not torch.allclose(module(x.abs().clamp(0, 1)), module(0.5 * x.abs().clamp(0, 1)))
 
 
 def test_digits_that_are_missing_are_asked_for(tmp_path):
@@ -194,16 +208,34 @@ def test_digits_that_are_missing_are_asked_for(tmp_path):
 # Networks, checkpoints, bundles
 
 
-@pytest.mark.parametrize("layer", ["tanh", "relu", "elman"])
-def test_a_baseline_in_numpy_is_the_network(layer):
+@pytest.mark.parametrize("layer", ["tanh", "relu", "irnn", "elman", "gru", "lstm"])
+def test_a_network_in_numpy_is_the_one_that_was_trained(layer):
     torch.manual_seed(0)
     module = Stepwise(layer, features=3, hidden_size=5, outputs=2)
+    with torch.no_grad():
+        for value in module.parameters():
+            value.add_(0.1 * torch.randn(value.shape))  # biases begin at zero, and would hide where they belong
     x = np.random.default_rng(0).normal(size=(4, 9, 3)).astype(np.float32)
     with torch.no_grad():
         expected = module(torch.from_numpy(x)).numpy()
-    nonlinearity = "sigmoid" if layer == "elman" else layer
-    found = plain.Plain(weights=weights_of(module), nonlinearity=nonlinearity).run(x)
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+        last = module.last(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(plain.Plain(weights=weights_of(module), layer=layer).run(x), expected, atol=1e-6)
+    np.testing.assert_allclose(last, expected[:, -1], atol=1e-6)
+
+
+def test_simple_units_begin_alike_but_for_the_matrix_among_them():
+    layers = {}
+    for name in ("irnn", "relu", "tanh"):
+        torch.manual_seed(0)
+        layers[name] = Stepwise(name, features=3, hidden_size=64, outputs=2).recurrent
+    assert torch.equal(layers["irnn"].weight_hh_l0, torch.eye(64))
+    assert torch.equal(layers["relu"].weight_hh_l0, layers["tanh"].weight_hh_l0)
+    assert layers["relu"].weight_hh_l0.std().item() == pytest.approx(64**-0.5, rel=0.05)
+    for layer in layers.values():
+        assert layer.weight_ih_l0.std().item() == pytest.approx(0.1, rel=0.15)
+        assert not layer.bias_ih_l0.any()
+        assert not layer.bias_hh_l0.any()
+    assert [layers[name].nonlinearity for name in layers] == ["relu", "relu", "tanh"]
 
 
 def test_symbols_go_in_as_unit_vectors():
@@ -224,6 +256,24 @@ def test_units_that_remember_begin_with_open_forget_gates():
     torch.testing.assert_close(bias[:64], -bias[64:128])
 
 
+@pytest.mark.parametrize(("layer", "gates"), [("remembering gru", 3), ("keeping", 4)])
+def test_a_gate_that_is_to_keep_begins_open(layer, gates):
+    torch.manual_seed(0)
+    module = Stepwise(layer, features=2, hidden_size=64, outputs=1)
+    bias = (module.recurrent.bias_ih_l0 + module.recurrent.bias_hh_l0).detach().reshape(gates, 64)
+    assert bias[1].min() >= (1 if layer == "keeping" else np.log(1.9))
+    assert abs(bias[[0, 2]]).max() < 0.3
+    # Open means that a state of ones is still there after a step without an input.
+    h = torch.ones(1, 1, 64)
+    with torch.no_grad():
+        for value in (module.recurrent.weight_ih_l0, module.recurrent.weight_hh_l0):
+            value.zero_()
+        state = h if gates == 3 else (h, h)
+        after = module.recurrent(torch.zeros(1, 1, 2), state)[1]
+    kept = (after if gates == 3 else after[1])[0, 0]
+    np.testing.assert_allclose(kept, torch.sigmoid(bias[1]), atol=0.2)
+
+
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_the_checkpoint_reaches_its_recorded_score(name):
     system = SYSTEMS[name]
@@ -240,6 +290,13 @@ def _facts(system):
     return json.loads(header["__metadata__"]["rnnx"])
 
 
+def test_the_identity_holds_what_units_begun_at_random_do_not():
+    score = _facts(DIGITS)["held_out"]
+    assert score["value"] > 0.7
+    assert score["value"] > score["details"]["ReLU begun at random"] + 0.1
+    assert score["value"] > score["details"]["tanh begun at random"] + 0.1
+
+
 def test_gates_hold_what_elman_s_network_does_not():
     far = _facts(ADDING)["held_out"]
     assert far["value"] > 0.95
@@ -251,18 +308,9 @@ def test_gates_hold_what_elman_s_network_does_not():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_its_bundle_scores_the_same_whole_and_in_chunks(name, tmp_path):
-    system = SYSTEMS[name]
-    module, face, path = trained(system), system.face, tmp_path / "bundle.rnnx"
-    export(
-        module,
-        inputs=face.inputs,
-        states=face.states,
-        outputs=face.outputs,
-        streaming=face.streaming,
-        assets=system.assets(),
-        out=path,
-    )
+def test_its_bundle_scores_the_same_whole_and_in_chunks(name, zoo_bundle):
+    system, path = SYSTEMS[name], zoo_bundle(name)
+    module, face = trained(system), system.face
     examples = system.held_out()
     examples = tuple(part[:60] for part in examples) if isinstance(examples[0], np.ndarray) else examples[:60]
     if name == "mackey-glass":
