@@ -10,8 +10,8 @@ from ..zoo.gallery.plots import overlays
 from ..zoo.running import BundleRunner
 from .face import FACE
 from .scenes import PARTS
-from .scoring import examples, scaled
-from .words import decode
+from .scoring import SCENES, feed
+from .words import SENTENCES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .scoring import Example
+    from .drawings import Example
 
 #: Scenes of each part, and where their random numbers begin.
 _SCENES, _SEED = 2, 3_000_003
@@ -27,12 +27,12 @@ _SCENES, _SEED = 2, 3_000_003
 
 def exhibit(bundle: Path) -> Exhibit:
     """New scenes of every part, each with a strip of attention maps."""
-    shown = [one for part in PARTS for one in examples(_SCENES, _SEED + PARTS.index(part), part)]
+    shown = [one for part in PARTS for one in SCENES.examples(_SCENES, _SEED + PARTS.index(part), part)]
     with load(bundle) as session:
-        answer = BundleRunner(session, FACE).run({"image": scaled([one.image for one in shown])})
+        answer = BundleRunner(session, FACE).run(feed([one.shown for one in shown]))
     pieces = []
     for example, tokens, maps in zip(shown, answer["tokens"].tolist(), answer["attention"], strict=True):
-        said = decode(tokens)
+        said = SENTENCES.decode(tokens)
         verdict = "right" if said == example.caption else f"it shows {example.caption}"
         what = "" if example.part == "seen" else f", {example.part}"
         about = f"'{said}' ({verdict}{what}). The scene, then where the model looked for each word."
@@ -44,4 +44,4 @@ def exhibit(bundle: Path) -> Exhibit:
 
 
 def _drawn(example: Example, maps: NDArray[np.float32], words: list[str]) -> bytes:
-    return overlays(example.image.transpose(1, 2, 0), maps[: len(words)], words)
+    return overlays(example.shown.transpose(1, 2, 0), maps[: len(words)], words)

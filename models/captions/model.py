@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from ...exporters import scan
 from ..search import greedy
 from .decoder import AttendingDecoder
-from .words import BEGIN, END, LONGEST, WORDS
+from .sentences import BEGIN, END
+from .words import SENTENCES, WORDS
 
 #: Channels and stride of each convolution of 3 by 3. The strides make 64 pixels 8 places.
 STAGES = ((32, 2), (64, 2), (96, 2), (96, 1))
@@ -68,7 +69,7 @@ class Captioner(nn.Module):
         """Tell what the scene shows; ``image`` as of :meth:`begin`."""
         state, memory = self.begin(image)
         first = torch.full_like(memory["lengths"], BEGIN)
-        found = greedy(self.decoder.step, state, memory, begin=first, end=END, max_length=LONGEST)
+        found = greedy(self.decoder.step, state, memory, begin=first, end=END, max_length=SENTENCES.longest)
         _, weights = self.follow(state, memory, found.tokens)
         return Caption(
             tokens=found.tokens,

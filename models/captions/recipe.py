@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn.functional import cross_entropy
 
-from ..training import Recipe, fit, seeded
-from ..zoo.running import TorchRunner
+from ..training import Recipe, seeded
 from .face import FACE
 from .model import Captioner
-from .scenes import draw, invent
-from .scoring import examples, right, scaled
-from .words import END, encode_all
+from .scoring import SCENES, feed
+from .teaching import teach
+from .words import SENTENCES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,8 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..zoo.system import Training
-
-    Batch = dict[str, Tensor]
+    from .teaching import Batch
 
 RECIPE = Recipe(steps=2400, batch_size=64, learning_rate=3e-3, warmup=0.15, validate_every=200)
 
@@ -31,8 +28,6 @@ RECIPE = Recipe(steps=2400, batch_size=64, learning_rate=3e-3, warmup=0.15, vali
 _EPOCH = 50
 #: New scenes that choose the weights, and the seed of their random numbers.
 _CHOOSING, _SEED = 256, 2_000_003
-#: Class of what stands after a caption's end, which is not learnt.
-_NOTHING = -100
 
 
 def build() -> Captioner:
@@ -43,29 +38,19 @@ def build() -> Captioner:
 def train(training: Training) -> Captioner:
     """Draw scenes and learn to say what they show; needs no data but the committed pictures."""
     recipe = RECIPE.for_training(training)
-    choosing = examples(_CHOOSING, _SEED)
     with seeded(recipe.seed):
         module = build()
 
     def batches(generator: np.random.Generator) -> Iterator[Batch]:
         for _ in range(_EPOCH):
-            scenes = [invent(generator) for _ in range(recipe.batch_size)]
-            images = scaled([draw(scene, generator) for scene in scenes])
-            target = encode_all(scene.caption for scene in scenes)
-            yield {"image": torch.from_numpy(images), "target": torch.from_numpy(target)}
+            scenes = [SCENES.invent(generator, ("seen",)) for _ in range(recipe.batch_size)]
+            arrays = feed([SCENES.draw(scene, generator) for scene in scenes])
+            arrays["target"] = SENTENCES.encode(scene.caption for scene in scenes)
+            yield {name: torch.from_numpy(array) for name, array in arrays.items()}
 
-    def loss(model: Captioner, batch: Batch, _state: None) -> tuple[Tensor, None]:
-        target = batch["target"]
-        logits, _ = model.follow(*model.begin(batch["image"]), target)
-        ended = (target == END).cumsum(1) - (target == END).long() > 0
-        return cross_entropy(logits.flatten(0, 1), target.masked_fill(ended, _NOTHING).flatten()), None
+    def follow(model: Captioner, batch: Batch) -> Tensor:
+        logits, _ = model.follow(*model.begin(batch["image"]), batch["target"])
+        return logits
 
-    def validate(model: Captioner) -> float:
-        device = next(model.parameters()).device
-        share = right(TorchRunner(model.cpu(), FACE), choosing).mean()
-        model.to(device)
-        return float(share)
-
-    fitted = fit(module, batches, loss, recipe, validate=validate, folder=training.folder, report=training.report)
-    assert isinstance(fitted.module, Captioner)
-    return fitted.module
+    choosing = SCENES.examples(_CHOOSING, _SEED)
+    return teach(module, batches, follow, recipe, training, face=FACE, drawings=SCENES, choosing=choosing)

@@ -13,13 +13,15 @@ from .exhibit import exhibit
 from .face import FACE
 from .recipe import build, train
 from .scenes import PARTS, SIDE
-from .scoring import Example, held_out, right
-from .words import BEGIN, END, WORDS
+from .scoring import SCENES
+from .sentences import BEGIN, END
+from .words import WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ..zoo.system import Runner
+    from .drawings import Example
 
 METRIC = Metric(name="captions exactly right", unit="%")
 #: A scene as a picture, to try things out.
@@ -28,7 +30,7 @@ SAMPLE = Path(__file__).with_name("scene.png")
 
 def evaluate(runner: Runner, scenes: Sequence[Example]) -> Score:
     """Share of captions that are right to the word: of new scenes; apart, of scenes with what training never showed."""
-    correct = right(runner, scenes)
+    correct = SCENES.right(runner, scenes)
     shares = {part: float(np.mean(correct[[one.part == part for one in scenes]])) for part in PARTS}
     return Score(
         value=shares["seen"],
@@ -55,7 +57,7 @@ CAPTIONS = System(
     train=train,
     face=FACE,
     assets=assets,
-    held_out=held_out,
+    held_out=SCENES.held_out,
     evaluate=evaluate,
     metric=METRIC,
     int8_budget=0.02,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..datasets import fonts, moby_dick
+from ..ragged import alike
 from . import texts
 from .alphabet import encode
 from .augment import degrade
@@ -17,7 +18,7 @@ from .drawing import draw
 from .model import HEIGHT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -58,13 +59,27 @@ class Source:
     files: Sequence[Path]
 
 
-def source(part: str, folder: Path | None) -> Source:
-    """The fonts and the chapters of one part: ``learnt``, ``chosen_by`` or ``unseen``.
+#: The fonts of each part, and those that come to them in the second part of a training.
+_FONTS = {
+    "learnt": (fonts.FIRST, fonts.LATER),
+    "chosen_by": (fonts.CHOSEN_BY, fonts.CHOSEN_BY_LATER),
+    "unseen": (fonts.UNSEEN, ()),
+}
+
+
+def source(part: str, folder: Path | None, *, later: bool = False) -> Source:
+    """The fonts and the chapters of one part.
+
+    Args:
+        part: ``learnt``, ``chosen_by`` or ``unseen``.
+        folder: holds the unpacked packages at any depth; None where they are installed.
+        later: with the fonts of the second part of a training.
 
     Raises:
         MissingDataError, AlteredDataError: the fonts or the book are not there.
     """
-    packages = {"learnt": fonts.LEARNT, "chosen_by": fonts.CHOSEN_BY, "unseen": fonts.UNSEEN}[part]
+    first, others = _FONTS[part]
+    packages = (*first, *others) if later else first
     return Source(book=texts.words(moby_dick.load(folder), part), files=fonts.load(packages, folder))
 
 
@@ -88,11 +103,9 @@ def together(lines: Sequence[Line]) -> tuple[NDArray[np.float32], NDArray[np.int
     return images, widths
 
 
-def batches_of(lines: Sequence[Line], size: int) -> Iterator[list[int]]:
+def batches_of(lines: Sequence[Line], size: int) -> list[NDArray[np.int64]]:
     """Which lines go together: those of like width, at most ``size`` of them."""
-    order = sorted(range(len(lines)), key=lambda index: lines[index].image.shape[1])
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
+    return alike((line.image.shape[1] for line in lines), size)
 
 
 def targets(lines: Sequence[Line]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -12,8 +12,8 @@ from ..zoo.gallery.exhibit import Exhibit, Picture
 from ..zoo.running import BundleRunner
 from .clips import PARTS
 from .face import FACE
-from .scoring import examples, together
-from .words import decode
+from .scoring import CLIPS, feed
+from .words import SENTENCES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,16 +26,15 @@ _CLIPS, _SEED, _LARGER = 3, 3_000_003, 2
 
 def exhibit(bundle: Path) -> Exhibit:
     """New clips of every part."""
-    shown = [one for part in PARTS for one in examples(_CLIPS, _SEED + PARTS.index(part), part)]
-    frames, lengths = together([one.frames for one in shown])
+    shown = [one for part in PARTS for one in CLIPS.examples(_CLIPS, _SEED + PARTS.index(part), part)]
     with load(bundle) as session:
-        tokens = BundleRunner(session, FACE).run({"frames": frames, "lengths": lengths})["tokens"].tolist()
+        tokens = BundleRunner(session, FACE).run(feed([one.shown for one in shown]))["tokens"].tolist()
     pieces = []
     for example, row in zip(shown, tokens, strict=True):
-        said = decode(row)
+        said = SENTENCES.decode(row)
         verdict = "right" if said == example.caption else f"it shows {example.caption}"
         what = "" if example.part == "seen" else f", {example.part}"
-        pieces.append(Picture(png=_strip(example.frames), about=f"'{said}' ({verdict}{what})."))
+        pieces.append(Picture(png=_strip(example.shown), about=f"'{said}' ({verdict}{what})."))
     return Exhibit(
         about="Clips of Noto Emoji (Apache-2.0), frame by frame, and what the bundle tells of them.",
         pieces=tuple(pieces),

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from ...exporters import scan
+from ..captions.sentences import BEGIN, END
 from ..search import greedy
 from ..seq2seq.bahdanau import BahdanauDecoder
 from ..seq2seq.encoder import Encoded
-from .words import BEGIN, END, LONGEST, WORDS
+from .words import SENTENCES, WORDS
 
 if TYPE_CHECKING:
     from ...runtime.search import Found
@@ -116,7 +117,7 @@ class Teller(nn.Module):
         """Tell what happens; arguments as of :meth:`encode`, results as of :func:`rnnx.models.search.greedy`."""
         state, memory = self.decoder.begin(self.encode(frames, lengths))
         first = torch.full_like(lengths, BEGIN)
-        return greedy(self.decoder.step, state, memory, begin=first, end=END, max_length=LONGEST)
+        return greedy(self.decoder.step, state, memory, begin=first, end=END, max_length=SENTENCES.longest)
 
     def follow(self, frames: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
         """Logits of a given sentence's words, ``(batch, words, classes)``; target int64 ``(batch, words)``."""

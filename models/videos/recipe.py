@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn.functional import cross_entropy
 
-from ..training import Recipe, fit, seeded
-from ..zoo.running import TorchRunner
-from .clips import draw, invent
+from ..captions.teaching import teach
+from ..ragged import alike
+from ..training import Recipe, seeded
 from .face import FACE
 from .model import Teller
-from .scoring import by_length, examples, right, together
-from .words import END, encode_all
+from .scoring import CLIPS, feed
+from .words import SENTENCES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from ..captions.teaching import Batch
     from ..zoo.system import Training
-
-    Batch = dict[str, Tensor]
 
 RECIPE = Recipe(steps=2000, batch_size=32, learning_rate=3e-3, warmup=0.15, validate_every=200)
 
@@ -31,8 +29,6 @@ RECIPE = Recipe(steps=2000, batch_size=32, learning_rate=3e-3, warmup=0.15, vali
 _EPOCH = 640
 #: New clips that choose the weights, and the seed of their random numbers.
 _CHOOSING, _SEED = 160, 2_000_003
-#: Class of what stands after a sentence's end, which is not learnt.
-_NOTHING = -100
 
 
 def build() -> Teller:
@@ -43,32 +39,20 @@ def build() -> Teller:
 def train(training: Training) -> Teller:
     """Draw clips and learn to tell what happens; needs no data but the committed pictures."""
     recipe = RECIPE.for_training(training)
-    choosing = examples(_CHOOSING, _SEED)
     with seeded(recipe.seed):
         module = build()
 
     def batches(generator: np.random.Generator) -> Iterator[Batch]:
-        stories = [invent(generator) for _ in range(_EPOCH)]
-        clips = [draw(story, generator) for story in stories]
-        parts = list(by_length(clips, recipe.batch_size))
+        stories = [CLIPS.invent(generator, ("seen",)) for _ in range(_EPOCH)]
+        clips = [CLIPS.draw(story, generator) for story in stories]
+        parts = alike(map(len, clips), recipe.batch_size)
         for part in generator.permutation(len(parts)):
-            frames, lengths = together([clips[row] for row in parts[part]])
-            target = encode_all(stories[row].caption for row in parts[part])
-            arrays = {"frames": frames, "lengths": lengths, "target": target}
+            arrays = feed([clips[row] for row in parts[part]])
+            arrays["target"] = SENTENCES.encode(stories[row].caption for row in parts[part])
             yield {name: torch.from_numpy(array) for name, array in arrays.items()}
 
-    def loss(model: Teller, batch: Batch, _state: None) -> tuple[Tensor, None]:
-        target = batch["target"]
-        logits = model.follow(batch["frames"], batch["lengths"], target)
-        ended = (target == END).cumsum(1) - (target == END).long() > 0
-        return cross_entropy(logits.flatten(0, 1), target.masked_fill(ended, _NOTHING).flatten()), None
+    def follow(model: Teller, batch: Batch) -> Tensor:
+        return model.follow(batch["frames"], batch["lengths"], batch["target"])
 
-    def validate(model: Teller) -> float:
-        device = next(model.parameters()).device
-        share = right(TorchRunner(model.cpu(), FACE), choosing).mean()
-        model.to(device)
-        return float(share)
-
-    fitted = fit(module, batches, loss, recipe, validate=validate, folder=training.folder, report=training.report)
-    assert isinstance(fitted.module, Teller)
-    return fitted.module
+    choosing = CLIPS.examples(_CHOOSING, _SEED)
+    return teach(module, batches, follow, recipe, training, face=FACE, drawings=CLIPS, choosing=choosing)

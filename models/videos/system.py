@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...runtime.tasks.description import Description, TokensWrite, VideoRead
+from ..captions.sentences import BEGIN, END
 from ..zoo.system import Metric, Score, System
 from .clips import PARTS, SIDE
 from .exhibit import exhibit
 from .face import FACE
 from .recipe import build, train
-from .scoring import Example, held_out, right
-from .words import BEGIN, END, WORDS
+from .scoring import CLIPS
+from .words import WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from ..captions.drawings import Example
     from ..zoo.system import Runner
 
 METRIC = Metric(name="clips told exactly right", unit="%")
@@ -28,7 +30,7 @@ SAMPLE = Path(__file__).with_name("clip.png")
 
 def evaluate(runner: Runner, clips: Sequence[Example]) -> Score:
     """Share of sentences that are right to the word: of new clips; apart, of clips with what training never showed."""
-    correct = right(runner, clips)
+    correct = CLIPS.right(runner, clips)
 
     def share(part: str, *, joined: bool = False) -> float:
         return float(np.mean(correct[[one.part == part and (not joined or " then " in one.caption) for one in clips]]))
@@ -61,7 +63,7 @@ VIDEOS = System(
     train=train,
     face=FACE,
     assets=assets,
-    held_out=held_out,
+    held_out=CLIPS.held_out,
     evaluate=evaluate,
     metric=METRIC,
     int8_budget=0.02,

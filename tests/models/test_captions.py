@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import rnnx
-from rnnx.exporters import export
 from rnnx.models.captions import recipe, scenes, scoring, system, things, words
 from rnnx.models.captions.decoder import AttendingDecoder
+from rnnx.models.captions.sentences import END
 from rnnx.models.zoo.running import BundleRunner, TorchRunner
 from rnnx.models.zoo.system import Training
 from rnnx.models.zoo.weights import trained
@@ -68,12 +68,14 @@ def test_training_never_shows_what_is_told_apart():
 def test_the_words_are_enough_and_go_both_ways():
     generator = np.random.default_rng(1)
     captions = [scenes.invent(generator, (part,)).caption for part in scenes.PARTS for _ in range(100)]
-    rows = words.encode_all(captions)
-    assert rows.shape == (400, words.LONGEST)
-    assert (rows[:, -1] == words.END).all()
-    assert [words.decode(row) for row in rows.tolist()] == captions
+    rows = words.SENTENCES.encode(captions)
+    assert rows.shape == (400, words.SENTENCES.longest)
+    assert (rows[:, -1] == END).all()
+    assert [words.SENTENCES.decode(row) for row in rows.tolist()] == captions
     with pytest.raises(rnnx.errors.InputError, match=r"\['zebra'\] are no words"):
-        words.encode("a zebra above a dog")
+        words.SENTENCES.encode(["a zebra above a dog"])
+    with pytest.raises(rnnx.errors.InputError, match="has 10 words; 9 are the most"):
+        words.SENTENCES.encode(["a " * 10])
 
 
 def test_a_scene_shows_its_things_where_its_caption_says(monkeypatch):
@@ -167,15 +169,15 @@ class Knowing:
     name = "knowing"
 
     def __init__(self, examples):
-        self.sentences = {example.image.tobytes(): example.caption for example in examples}
+        self.sentences = {example.shown.tobytes(): example.caption for example in examples}
 
     def run(self, inputs):
         images = np.round(inputs["image"] * 255).astype(np.uint8)
-        return {"tokens": words.encode_all(self.sentences.get(image.tobytes(), "a") for image in images)}
+        return {"tokens": words.SENTENCES.encode(self.sentences.get(image.tobytes(), "a") for image in images)}
 
 
 def test_the_score_of_a_model_that_knows_and_of_one_that_knows_a_part():
-    examples = scoring.held_out()
+    examples = scoring.SCENES.held_out()
     assert [sum(one.part == part for one in examples) for part in scenes.PARTS] == [400, 200, 200, 200]
     score = system.evaluate(Knowing(examples), examples)
     assert (score.value, score.count, set(score.details.values())) == (1.0, 400, {1.0})
@@ -190,28 +192,19 @@ def committed():
 
 @pytest.mark.slow
 def test_the_committed_model_describes_new_scenes(committed):
-    score = system.evaluate(TorchRunner(committed, system.FACE), scoring.held_out())
+    score = system.evaluate(TorchRunner(committed, system.FACE), scoring.SCENES.held_out())
     shares = {"seen": score.value, **score.details}
     assert shares.keys() == LEAST.keys()
     assert all(shares[part] >= LEAST[part] for part in LEAST), shares
 
 
 @pytest.mark.slow
-def test_the_bundle_describes_scenes_and_says_where_it_looked(committed, tmp_path):
-    out, face = tmp_path / "captions.rnnx", system.FACE
-    export(
-        committed,
-        inputs=face.inputs,
-        outputs=face.outputs,
-        streaming=face.streaming,
-        assets=system.assets(),
-        out=out,
-    )
-    examples = scoring.examples(24, 5)
-    images = scoring.scaled([one.image for one in examples])
+def test_the_bundle_describes_scenes_and_says_where_it_looked(committed, zoo_bundle):
+    out = zoo_bundle("captions")
+    inputs = scoring.feed([one.shown for one in scoring.SCENES.examples(24, 5)])
     with rnnx.load(out, provider="cpu") as session:
-        answer = BundleRunner(session, system.FACE).run({"image": images})
-    expected = TorchRunner(committed, face).run({"image": images})
+        answer = BundleRunner(session, system.FACE).run(inputs)
+    expected = TorchRunner(committed, system.FACE).run(inputs)
     np.testing.assert_array_equal(answer["tokens"], expected["tokens"])
     np.testing.assert_allclose(answer["attention"], expected["attention"], atol=1e-4)
     np.testing.assert_allclose(answer["attention"].sum((2, 3)), 1, atol=1e-5)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import rnnx
-from rnnx.exporters import export
+from rnnx.models.captions.sentences import END
 from rnnx.models.captions.things import THINGS
 from rnnx.models.videos import clips, recipe, scoring, system, words
 from rnnx.models.zoo.running import BundleRunner, TorchRunner
@@ -59,11 +59,11 @@ def test_training_never_shows_what_is_told_apart():
 def test_the_words_are_enough_and_go_both_ways():
     generator = np.random.default_rng(1)
     captions = [clips.invent(generator, (part,)).caption for part in clips.PARTS for _ in range(200)]
-    rows = words.encode_all(captions)
-    assert (rows[:, -1] == words.END).all()
-    assert [words.decode(row) for row in rows.tolist()] == captions
+    rows = words.SENTENCES.encode(captions)
+    assert (rows[:, -1] == END).all()
+    assert [words.SENTENCES.decode(row) for row in rows.tolist()] == captions
     with pytest.raises(rnnx.errors.InputError, match=r"\['sleeps'\] are no words"):
-        words.encode_all(["a dog sleeps"])
+        words.SENTENCES.encode(["a dog sleeps"])
 
 
 def still(does, generator):
@@ -110,14 +110,14 @@ def fresh():
 
 
 def test_a_clip_is_told_alike_alone_and_beside_longer_ones(fresh):
-    examples = scoring.examples(10, 7)
-    frames, lengths = scoring.together([one.frames for one in examples])
+    examples = scoring.CLIPS.examples(10, 7)
+    frames, lengths = scoring.feed([one.shown for one in examples]).values()
     frames[np.arange(frames.shape[1]) >= lengths[:, None]] = 9  # nobody looks there
     with torch.inference_mode():
         both = fresh.encode(torch.from_numpy(frames), torch.from_numpy(lengths))
         for row, one in enumerate(examples):
-            alone = fresh.encode(*map(torch.from_numpy, scoring.together([one.frames])))
-            torch.testing.assert_close(both.outputs[row, : len(one.frames)], alone.outputs[0], atol=1e-5, rtol=1e-4)
+            alone = fresh.encode(*map(torch.from_numpy, scoring.feed([one.shown]).values()))
+            torch.testing.assert_close(both.outputs[row, : len(one.shown)], alone.outputs[0], atol=1e-5, rtol=1e-4)
             torch.testing.assert_close(both.summary[row], alone.summary[0], atol=1e-5, rtol=1e-4)
 
 
@@ -146,8 +146,9 @@ def test_training_makes_a_model_that_repeats_itself(monkeypatch):
 
 
 def test_the_score_counts_whole_sentences_of_each_part():
-    examples = scoring.examples(6, 8) + scoring.examples(4, 9, "unseen acts") + scoring.examples(4, 10, "unseen orders")
-    sentences = {example.frames.tobytes(): example.caption for example in examples if example.part != "unseen orders"}
+    draw = scoring.CLIPS.examples
+    examples = draw(6, 8) + draw(4, 9, "unseen acts") + draw(4, 10, "unseen orders")
+    sentences = {example.shown.tobytes(): example.caption for example in examples if example.part != "unseen orders"}
 
     class Knowing:
         name = "knowing"
@@ -155,7 +156,7 @@ def test_the_score_counts_whole_sentences_of_each_part():
         def run(self, inputs):
             rows = np.round(inputs["frames"] * 255).astype(np.uint8)
             keys = [row[:length].tobytes() for row, length in zip(rows, inputs["lengths"], strict=True)]
-            return {"tokens": words.encode_all(sentences.get(key, "a") for key in keys)}
+            return {"tokens": words.SENTENCES.encode(sentences.get(key, "a") for key in keys)}
 
     score = system.evaluate(Knowing(), examples)
     assert (score.value, score.count) == (1.0, 6)
@@ -169,28 +170,19 @@ def committed():
 
 @pytest.mark.slow
 def test_the_committed_model_tells_new_clips(committed):
-    score = system.evaluate(TorchRunner(committed, system.FACE), scoring.held_out())
+    score = system.evaluate(TorchRunner(committed, system.FACE), scoring.CLIPS.held_out())
     shares = {"seen": score.value, **score.details}
     assert shares.keys() == LEAST.keys()
     assert all(shares[part] >= LEAST[part] for part in LEAST), shares
 
 
 @pytest.mark.slow
-def test_the_bundle_tells_clips(committed, tmp_path):
-    out, face = tmp_path / "videos.rnnx", system.FACE
-    export(
-        committed,
-        inputs=face.inputs,
-        outputs=face.outputs,
-        lengths=face.lengths,
-        streaming=face.streaming,
-        assets=system.assets(),
-        out=out,
-    )
-    examples = scoring.examples(16, 5)
+def test_the_bundle_tells_clips(committed, zoo_bundle):
+    out = zoo_bundle("videos")
+    examples = scoring.CLIPS.examples(16, 5)
     with rnnx.load(out, provider="cpu") as session:
-        mine = scoring.right(BundleRunner(session, system.FACE), examples)
-    np.testing.assert_array_equal(mine, scoring.right(TorchRunner(committed, face), examples))
+        mine = scoring.CLIPS.right(BundleRunner(session, system.FACE), examples)
+    np.testing.assert_array_equal(mine, scoring.CLIPS.right(TorchRunner(committed, system.FACE), examples))
     pytest.importorskip("PIL")
     with load_task(out) as task:
         assert task(system.SAMPLE.read_bytes()).text == "a green apple moves right then a dog jumps"
