@@ -79,7 +79,7 @@ MACKEY_GLASS = System(
         Description(
             task="forecast",
             about="Foretells eight values of a Mackey-Glass series of delay 17, read every 6 units of time.",
-            read=SeriesRead(tables=(Table(input="x", columns=("x",)),)),
+            read=SeriesRead(tables=(Table(input="x", columns=("x",)),), least_rows=series.WARMUP),
             write=ForecastWrite(output="forecast", name="x", over_time="last"),
         ),
     ),

@@ -10,7 +10,7 @@ import numpy as np
 from ...runtime.tasks.description import Description, TokensWrite, VideoRead
 from ..captions.sentences import BEGIN, END
 from ..zoo.system import Metric, Score, System
-from .clips import PARTS, SIDE
+from .clips import FRAMES, PARTS, SIDE
 from .exhibit import exhibit
 from .face import FACE
 from .recipe import build, train
@@ -50,7 +50,7 @@ def assets() -> Mapping[str, bytes]:
     description = Description(
         task="video-captioning",
         about="Tells what small pictures do, one after the other: they move, jump, blink, grow or shrink.",
-        read=VideoRead(input="frames", height=SIDE, width=SIDE),
+        read=VideoRead(input="frames", height=SIDE, width=SIDE, least_frames=FRAMES[0]),
         write=TokensWrite(output="tokens", symbols=WORDS, join=" ", end=END, skip=(BEGIN,), lengths="lengths_out"),
         samples=(SAMPLE.name,),
     )

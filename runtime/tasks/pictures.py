@@ -75,7 +75,8 @@ def video_array(
         names = files or [f"{name}, file {number}" for number in range(1, len(sources) + 1)]
         pictures = [next(_frames(one, each)) for one, each in zip(sources, names, strict=True)]
     if len(pictures) < read.least_frames:
-        raise InputError(f"{name} has {len(pictures)} frames; the model takes at least {read.least_frames}.")
+        found = "1 frame" if len(pictures) == 1 else f"{len(pictures)} frames"
+        raise InputError(f"{name} has {found}; the model takes at least {read.least_frames}. Give more of them.")
     if read.frames is not None:
         # From the first to the last; where there are too few, some stand twice.
         picks = np.rint(np.linspace(0, len(pictures) - 1, read.frames)).astype(int)
