@@ -27,7 +27,7 @@ STRIDE = 320
 CHUNK = 640
 _RATE_KHZ = 8
 #: A stream listens so many samples longer than a recording, which a microphone does too.
-_AFTER = 3200
+AFTER = 3200
 _STRINGS, _STRING = 60, 3
 _GAP = 800
 
@@ -93,7 +93,7 @@ def _whole(runner: Runner, sounds: Sequence[NDArray[np.float32]]) -> list[Hypoth
 
 
 def _streamed(runner: Runner, sounds: Sequence[NDArray[np.float32]]) -> list[Hypothesis]:
-    samples, lengths = _padded(sounds, after=_AFTER)
+    samples, lengths = _padded(sounds, after=AFTER)
     # Whole chunks, so that nothing has to wait for the end.
     samples = np.pad(samples, ((0, 0), (0, -samples.shape[1] % CHUNK)))
     try:
@@ -106,7 +106,7 @@ def _streamed(runner: Runner, sounds: Sequence[NDArray[np.float32]]) -> list[Hyp
             for first in range(0, samples.shape[1], CHUNK)
         ]
         log_probs = np.concatenate(chunks, axis=1)
-    return ctc.greedy(log_probs, (lengths + _AFTER) // STRIDE)
+    return ctc.greedy(log_probs, (lengths + AFTER) // STRIDE)
 
 
 def _padded(sounds: Sequence[NDArray[np.float32]], after: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

@@ -10,7 +10,7 @@ from .exhibit import exhibit, exhibit_streaming
 from .held_out import load_held_out
 from .model import build_offline, build_streaming
 from .recipe import Plan, train
-from .scoring import evaluate_offline, evaluate_streaming
+from .scoring import AFTER, evaluate_offline, evaluate_streaming
 from .words import BLANK, SYMBOLS
 
 if TYPE_CHECKING:
@@ -42,12 +42,18 @@ STREAMING_FACE = Face(
 )
 
 
-def describe(about: str, lengths: str | None = None) -> Description:
-    """What ``task.json`` says: sound to number words; ``lengths`` is the output that counts a row's answers."""
+def describe(about: str, lengths: str | None = None, *, silence: int = 0) -> Description:
+    """What ``task.json`` says: sound to number words.
+
+    Args:
+        about: a sentence for people.
+        lengths: the output that counts a row's answers.
+        silence: samples that a recording is followed by.
+    """
     return Description(
         task="speech-recognition",
         about=about,
-        read=AudioRead(input="samples", sample_rate=8000, least_samples=LEAST),
+        read=AudioRead(input="samples", sample_rate=8000, least_samples=LEAST, silence_samples=silence),
         write=CtcWrite(output="log_probs", symbols=SYMBOLS, blank=BLANK, join=" ", lengths=lengths),
     )
 
@@ -82,7 +88,10 @@ SPEECH_STREAMING = System(
     build=build_streaming,
     train=train_streaming,
     face=STREAMING_FACE,
-    assets=lambda: {"task.json": describe("Recognises English number words while they are said.").to_bytes()},
+    # A word is told up to 240 ms after its end, and a file may end with it.
+    assets=lambda: {
+        "task.json": describe("Recognises English number words while they are said.", silence=AFTER).to_bytes()
+    },
     held_out=load_held_out,
     evaluate=evaluate_streaming,
     metric=_METRIC,

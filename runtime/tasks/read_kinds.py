@@ -194,6 +194,8 @@ class AudioRead:
         channels: ``mix`` takes the mean of several channels, ``first`` the first one, ``refuse`` none but mono.
         least_samples: fewer samples, after resampling, are refused.
         most_seconds: longer sound is refused; None takes any.
+        silence_samples: how many samples of silence are put behind a sound, for a model that tells some time later what
+            it heard: a microphone goes on, and a file ends with its last word.
     """
 
     kind: ClassVar = "audio"
@@ -202,12 +204,14 @@ class AudioRead:
     channels: Literal["mix", "first", "refuse"] = "mix"
     least_samples: int = 1
     most_seconds: float | None = None
+    silence_samples: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what does not fit together; TaskError."""
         check_fields(self)
         _check_least("sample_rate", self.sample_rate, 1)
         _check_least("least_samples", self.least_samples, 1)
+        _check_least("silence_samples", self.silence_samples, 0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -115,7 +115,7 @@ def _audio(read: AudioRead, source: Any) -> NDArray[np.float32]:  # noqa: ANN401
             f"{name} is too short: {len(mono) / rate:.4g} s, {len(found)} samples at {read.sample_rate} Hz. The model "
             f"takes at least {least:.4g} s, {read.least_samples} samples. Give a longer sound."
         )
-    return found
+    return np.pad(found, (0, read.silence_samples))
 
 
 def _given_samples(samples: Any, rate: Any) -> tuple[NDArray[np.float32], int]:  # noqa: ANN401

@@ -296,7 +296,7 @@ def _looked_up(found: Sequence[str], ids: Mapping[str, int], unknown: int | None
         more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
         raise InputError(
             f"the text has {what}s that the model does not know: {named}{more}, counted from 1. "
-            f"It knows {len(ids)} {what}s{_listed(ids)}."
+            f"It knows {len(ids)} {what}s{_listed(ids)}. Give a text of these."
         )
     otherwise = -1 if unknown is None else unknown  # None was refused above, where it would count
     return [ids.get(one, otherwise) for one in found]

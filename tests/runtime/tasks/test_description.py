@@ -37,7 +37,7 @@ READS = [
     TextRead(input="tokens", tokenizer=Words(symbols=("?", "hi", "##s"), unknown=0, continuing="##")),
     TextRead(input="", tokenizer=Words(pattern=r"\w+", letters=Letters(input="x", symbols=("", "a"), most=9))),
     TextRead(input="tokens", tokenizer=Pieces(symbols=("▁a", "b"), unknown=1), split=True),
-    AudioRead(input="audio", sample_rate=8000, channels="refuse", least_samples=9, most_seconds=2),
+    AudioRead(input="audio", sample_rate=8000, channels="refuse", least_samples=9, most_seconds=2, silence_samples=80),
     ImageRead(input="image", height=32, channels=1, layout="NWH", scale=1, invert=True),
     VideoRead(input="frames", height=3, width=4, layout="NTHWC", frames=5, fit="pad"),
     SeriesRead(

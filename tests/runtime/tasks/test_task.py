@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from rnnx.runtime.tasks.description import (
     TokensWrite,
     VideoRead,
 )
+from rnnx.runtime.tasks.reading import read_item
 from rnnx.runtime.tasks.wav import wav_bytes
 from rnnx.signature import AxisRange
 
@@ -354,6 +356,16 @@ def test_stereo_of_another_rate_is_mixed_and_resampled(echo, tmp_path):
     assert (tmp_path / "out.wav").stat().st_size == 44 + 2 * 4000
     again = task(((0.5 * left).astype(np.float32), 44100))
     assert again.to_json() == {"seconds": 0.5, "sample_rate": 8000, "samples": 4000}
+
+
+def test_silence_is_put_behind_a_sound(echo):
+    task = load_task(echo)
+    read = replace(task.description.read, silence_samples=100)
+    sound = np.random.default_rng(0).uniform(-1, 1, 400).astype(np.float32)
+    item = read_item(read, (sound, 8000), task.session.signature)
+    np.testing.assert_array_equal(item.inputs["audio"], np.concatenate([sound, np.zeros(100, np.float32)]))
+    with pytest.raises(InputError, match="is too short"):  # of the sound itself, whatever stands behind it
+        read_item(read, (sound[:399], 8000), task.session.signature)
 
 
 def test_sounds_of_several_lengths(echo):
