@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .nanotts import installed
-from .spoken import run
+from .spoken import installed, run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

