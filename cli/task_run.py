@@ -30,8 +30,6 @@ SOURCES = {
 }
 _KINDS = {"text": "text", "audio": "audio", "image": "image", "video": "video", "series": "csv"}
 
-#: How many unknown characters or words a note names.
-_NAMED = 8
 
 #: Options of a task, by the keyword that they set.
 _NUMBERS: dict[str, tuple[str, click.ParamType[Any], str]] = {
@@ -232,12 +230,11 @@ def _print_generated(task: Task, wanted: Asked) -> None:
 def _note(task: Task, source: str, result: Result | None = None) -> None:
     """Say on standard error what of a text was not known, and where the model was cut off."""
     from ..runtime.tasks.results import SplitResult, TextResult
+    from ..runtime.tasks.tokenizers import named
 
     found = task.unknown(source)
     if found:
-        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-        named = ", ".join(map(repr, found[:_NAMED]))
-        click.echo(f"note: the model does not know {named}{more}; it was read as something unknown.", err=True)
+        click.echo(f"note: the model does not know {named(found)}; it was read as something unknown.", err=True)
     parts = result.results if isinstance(result, SplitResult) else [result]
     if any(isinstance(one, TextResult) and not one.ended for one in parts):
         click.echo("note: the answer was cut off: the model did not come to an end. It may be wrong.", err=True)

@@ -42,10 +42,7 @@ class Characters:
 
     def __post_init__(self) -> None:
         """Refuse what does not fit together; TaskError."""
-        check_fields(self)
-        check_symbols(self.symbols)
-        for name in ("begin", "end", "unknown"):
-            _check_id(name, getattr(self, name), len(self.symbols))
+        _check_tokens(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,10 +107,7 @@ class Words:
 
     def __post_init__(self) -> None:
         """Refuse what does not fit together; TaskError."""
-        check_fields(self)
-        check_symbols(self.symbols)
-        for name in ("begin", "end", "unknown"):
-            _check_id(name, getattr(self, name), len(self.symbols))
+        _check_tokens(self)
         try:
             re.compile(self.pattern)
         except re.error as error:
@@ -151,10 +145,7 @@ class Pieces:
 
     def __post_init__(self) -> None:
         """Refuse what does not fit together; TaskError."""
-        check_fields(self)
-        check_symbols(self.symbols)
-        for name in ("begin", "end", "unknown"):
-            _check_id(name, getattr(self, name), len(self.symbols))
+        _check_tokens(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -377,6 +368,13 @@ def check_picture(one: ImageRead | VideoRead, axes: tuple[str, ...]) -> None:
 def _check_id(name: str, value: int | None, count: int) -> None:
     if value is not None and not 0 <= value < count:
         raise TaskError(f"{name} is {value}; there are {count} symbols, so allowed is 0 <= {name} < {count}.")
+
+
+def _check_tokens(kind: Characters | Words | Pieces) -> None:
+    check_fields(kind)
+    check_symbols(kind.symbols)
+    for name in ("begin", "end", "unknown"):
+        _check_id(name, getattr(kind, name), len(kind.symbols))
 
 
 def _check_least(name: str, value: int, least: int) -> None:

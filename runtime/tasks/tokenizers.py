@@ -196,7 +196,7 @@ def check_text(read: TextRead, text: str) -> None:
     # Without an id for it, what is not known is refused when it is looked up, each by its place.
     if _tolerant(read.tokenizer) and told and not any(told):
         raise InputError(
-            f"the model knows nothing of the text {_short(text)}: {_named(unknown(made, text))} would all be read as "
+            f"the model knows nothing of the text {_short(text)}: {named(unknown(made, text))} would all be read as "
             "the same. Give a text of the kind that it learned from."
         )
 
@@ -216,7 +216,8 @@ def _says(token: str) -> bool:
     return bool(token.strip().strip(SPACE))
 
 
-def _named(tokens: Sequence[str]) -> str:
+def named(tokens: Sequence[str]) -> str:
+    """The first few for a message, and how many more there are."""
     more = f" and {len(tokens) - _NAMED} more" if len(tokens) > _NAMED else ""
     return ", ".join(map(repr, tokens[:_NAMED])) + more
 
@@ -289,13 +290,13 @@ def _looked_up(found: Sequence[str], ids: Mapping[str, int], unknown: int | None
             if one not in ids:
                 missing.setdefault(one, []).append(place + 1)
     if missing:
-        named = ", ".join(
+        standing = ", ".join(
             f"{one!r} (at {', '.join(map(str, places[:_PLACES]))}{', ...' if len(places) > _PLACES else ''})"
             for one, places in list(missing.items())[:_NAMED]
         )
         more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
         raise InputError(
-            f"the text has {what}s that the model does not know: {named}{more}, counted from 1. "
+            f"the text has {what}s that the model does not know: {standing}{more}, counted from 1. "
             f"It knows {len(ids)} {what}s{_listed(ids)}. Give a text of these."
         )
     otherwise = -1 if unknown is None else unknown  # None was refused above, where it would count
